@@ -1,0 +1,76 @@
+"""The rules of our vectors: float32, finite, unit length, cut by Matryoshka prefix.
+
+Everything downstream of `shorten` may assume unit float32 rows. Source of the cut-then-renormalise
+rule: the EmbeddingGemma model card ("MRL ... truncated and re-normalised").
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.errors import DegenerateVector
+
+Matrix: TypeAlias = NDArray[np.float32]
+"""Rows of vectors, shape (n, size)."""
+Vector: TypeAlias = NDArray[np.float32]
+"""One vector, shape (size,)."""
+
+UNIT_TOLERANCE = 1e-3
+"""How far a stored vector's norm may be from 1; float32 rounding stays below 1e-6."""
+
+
+def require_raw(vectors: NDArray[Any], *, count: int, size: int) -> Matrix:
+    """Return what an encoder answered, or refuse it.
+
+    Raises:
+        DegenerateVector: wrong shape, not float32, or a row with NaN, infinity or only zeros.
+    """
+    if vectors.shape != (count, size):
+        raise DegenerateVector(f"expected vectors of shape {(count, size)}, got {vectors.shape}")
+    if vectors.dtype != np.float32:
+        raise DegenerateVector(f"expected float32 vectors, got {vectors.dtype}")
+    norms = np.linalg.norm(vectors, axis=1)
+    bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
+    if bad.size:
+        row = int(bad[0])
+        raise DegenerateVector(
+            f"row {row} has no direction (NaN, infinity or zeros): the server answered a broken "
+            "vector; check its dtype and device",
+            index=row,
+        )
+    return vectors
+
+
+def shorten(vectors: Matrix, size: int) -> Matrix:
+    """Keep the first `size` components and restore unit length; shape (n, size), float32.
+
+    Raises:
+        DegenerateVector: the prefix of a row has no direction.
+    """
+    head = vectors[:, :size].astype(np.float32)
+    norms = np.linalg.norm(head, axis=1, keepdims=True)
+    good = np.isfinite(norms) & (norms > 0)
+    if not good.all():
+        row = int(np.flatnonzero(~good[:, 0])[0])
+        raise DegenerateVector(f"row {row} has no direction at size {size}", index=row)
+    return head / norms
+
+
+def require_unit(vectors: Matrix, *, size: int) -> Matrix:
+    """Return rows fit for storing or comparing, or refuse them: the last gate before a store.
+
+    Raises:
+        DegenerateVector: wrong size, not float32, not finite, or a norm off 1 by more than
+            `UNIT_TOLERANCE`.
+    """
+    if vectors.ndim != 2 or vectors.shape[1] != size:
+        raise DegenerateVector(f"expected rows of size {size}, got shape {vectors.shape}")
+    if vectors.dtype != np.float32:
+        raise DegenerateVector(f"expected float32 vectors, got {vectors.dtype}")
+    norms = np.linalg.norm(vectors, axis=1)
+    bad = np.flatnonzero(~(np.abs(norms - 1.0) <= UNIT_TOLERANCE))
+    if bad.size:
+        row = int(bad[0])
+        raise DegenerateVector(f"row {row} has norm {norms[row]!r}, expected 1", index=row)
+    return vectors

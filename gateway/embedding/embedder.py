@@ -1,0 +1,178 @@
+"""Policy: how our text becomes our vector. The one place that adds prompts, cuts and renormalises."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from gateway.domain.vectors import Matrix, require_raw, shorten
+from gateway.embedding.profile import ModelProfile, Task
+from gateway.errors import ConfigurationError, DegenerateVector, InputTooLong, InvalidText
+from gateway.events import Embedded, Sink, discard
+from gateway.ports import Encoder
+
+SPECIAL_TOKENS: Final = 8
+"""More special tokens than any known tokenizer adds (Gemma and BERT add 2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A text to embed, with the title of the document it comes from, both kept as they are."""
+
+    text: str
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Unit float32 vectors, shape (n, size), in the order of the inputs, and the tokens read."""
+
+    vectors: Matrix
+    tokens: int
+
+
+class Embedder:
+    """A profile and an encoder that serves it: our text in, vectors of one space out."""
+
+    def __init__(
+        self, profile: ModelProfile, encoder: Encoder, *, window: int = 256, sink: Sink = discard
+    ) -> None:
+        """Join a profile and an encoder; `window` is how many inputs are encoded at once.
+
+        Raises:
+            ConfigurationError: the encoder cannot serve the profile (kind or size).
+            UnsupportedDtype: its dtype is not allowed.
+        """
+        info = encoder.info
+        profile.require_encoder(info.kind)
+        profile.require_dtype(info.dtype)
+        if info.size != profile.full_size:
+            raise ConfigurationError(
+                f"encoder {info.kind!r} makes vectors of size {info.size}, but model "
+                f"{profile.name!r} has {profile.full_size}: another model is being served, or its "
+                "Dense layers are missing"
+            )
+        self.profile: Final = profile
+        self.encoder: Final = encoder
+        self.space: Final = profile.fingerprint(info.variant)
+        self.max_tokens: Final = min(profile.max_tokens, info.max_tokens)
+        self._window = window
+        self._sink = sink
+
+    async def embed(
+        self,
+        task: str,
+        inputs: Sequence[Input],
+        *,
+        size: int | None = None,
+        allow_prompted: bool = False,
+    ) -> Embeddings:
+        """Embed inputs for a task at `size` (the profile's default when None).
+
+        `allow_prompted` says that texts which begin with a prompt are meant as they are.
+
+        Raises:
+            UnknownTask, UnsupportedSize, InvalidText, DoublePrompt, InputTooLong: by input index.
+            DegenerateVector, UpstreamError: the encoder failed.
+        """
+        started = time.perf_counter()
+        profile = self.profile
+        size = profile.require_size(profile.default_size if size is None else size)
+        rendered = [
+            self._render(task, item, index, allow_prompted) for index, item in enumerate(inputs)
+        ]
+        await self._require_budget(rendered)
+        rows: list[Matrix] = []
+        tokens = 0
+        for start in range(0, len(rendered), self._window):
+            batch = rendered[start : start + self._window]
+            encoding = await self.encoder.encode(batch)
+            rows.append(self._finish(encoding.vectors, len(batch), size, start))
+            tokens += encoding.tokens
+        vectors = np.concatenate(rows) if rows else np.empty((0, size), np.float32)
+        self._sink(Embedded(task, len(rendered), tokens, time.perf_counter() - started))
+        return Embeddings(vectors, tokens)
+
+    async def embed_one(
+        self, task: str, text: str, *, size: int | None = None, allow_prompted: bool = False
+    ) -> Embeddings:
+        """Embed one text; `vectors` has one row."""
+        return await self.embed(task, [Input(text)], size=size, allow_prompted=allow_prompted)
+
+    def document_counter(self) -> Callable[[str, str | None], int]:
+        """Return a *blocking* exact count of a document chunk's tokens: prompt, title, text, specials.
+
+        For worker threads only, as `Encoder.token_counter`.
+        """
+        count = self.encoder.token_counter()
+        render = self.profile.render
+        return lambda text, title: count(render(Task.DOCUMENT, text, title))
+
+    def _render(self, task: str, item: Input, index: int, allow_prompted: bool) -> str:
+        require_text(item.text, index=index)
+        if item.title is not None:
+            require_text(item.title, index=index, field="title")
+        if not allow_prompted:
+            self.profile.refuse_prompted(item.text, item.title, index=index)
+        return self.profile.render(task, item.text, item.title)
+
+    async def _require_budget(self, rendered: Sequence[str]) -> None:
+        """Refuse inputs over the model's limit, counting only those that could exceed it.
+
+        A token covers at least one byte of UTF-8: a text of fewer bytes than the limit fits.
+        """
+        room = self.max_tokens - SPECIAL_TOKENS
+        suspects = [
+            i for i, text in enumerate(rendered) if len(text) * 4 > room and _bytes(text) > room
+        ]
+        if not suspects:
+            return
+        counts = await self.encoder.count_tokens([rendered[i] for i in suspects])
+        for index, count in zip(suspects, counts, strict=True):
+            if count > self.max_tokens:
+                raise InputTooLong(
+                    f"input {index} has {count} tokens with its prompt; model "
+                    f"{self.profile.name!r} reads {self.max_tokens}: split the text, nothing is "
+                    "cut silently",
+                    index=index,
+                    field="text",
+                )
+
+    def _finish(self, vectors: Matrix, count: int, size: int, start: int) -> Matrix:
+        try:
+            return shorten(require_raw(vectors, count=count, size=self.profile.full_size), size)
+        except DegenerateVector as exc:
+            index = None if exc.index is None else start + exc.index
+            raise DegenerateVector(
+                f"encoder {self.encoder.info.kind!r}: {exc}", index=index
+            ) from exc
+
+
+def require_text(text: str, *, index: int | None = None, field: str = "text") -> str:
+    """Return a text that any tokenizer and store can take, or raise `InvalidText`.
+
+    Empty texts, NUL characters and lone surrogates are refused; nothing is rewritten.
+    """
+    where = "the input" if index is None else f"input {index}"
+    if not text:
+        raise InvalidText(f"{field} of {where} is empty", index=index, field=field)
+    if "\x00" in text:
+        raise InvalidText(
+            f"{field} of {where} contains a NUL character; remove it", index=index, field=field
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidText(
+            f"{field} of {where} has a lone surrogate at character {exc.start}; it is not Unicode "
+            "text: mend its encoding",
+            index=index,
+            field=field,
+        ) from exc
+    return text
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode())

@@ -1,0 +1,85 @@
+"""Facts worth measuring: frozen, cheap, free of texts, vectors and secrets.
+
+Use cases emit them into a `Sink`; `gateway.observability` listens. Durations are seconds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """One `Embedder.embed` call that returned."""
+
+    task: str
+    inputs: int
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """One search that returned."""
+
+    collection: str
+    hits: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentDone:
+    """One document left the ingest pipeline; `outcome` is added, updated, unchanged or failed."""
+
+    collection: str
+    outcome: str
+    chunks: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamCalled:
+    """One attempt on a service behind us; `outcome` is "ok" or the slug of the error."""
+
+    service: str
+    operation: str
+    outcome: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRetried:
+    """An attempt failed with the error `slug` and another one follows."""
+
+    service: str
+    operation: str
+    slug: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRestarted:
+    """The worker process of the embedded store died and was started again."""
+
+    exit_code: int | None
+    restarts: int
+
+
+Event: TypeAlias = (
+    Embedded | Searched | DocumentDone | UpstreamCalled | UpstreamRetried | WorkerRestarted
+)
+Sink: TypeAlias = Callable[[Event], None]
+
+
+def discard(_event: Event) -> None:
+    """Take an event and do nothing with it: the sink of a program that measures nothing."""
+
+
+def fan_out(*sinks: Sink) -> Sink:
+    """One sink that passes every event to each of `sinks`, in order."""
+
+    def emit(event: Event) -> None:
+        for sink in sinks:
+            sink(event)
+
+    return emit

@@ -1,0 +1,146 @@
+"""What the gateway needs from outside. Read this first: adapters below implement these, nothing else.
+
+Conventions: everything is async unless named otherwise; every error is one of `gateway.errors`;
+vectors are float32 numpy arrays; a port never sees a prompt name, a task or a target size.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from gateway.domain.collections import CollectionInfo, CollectionSpec
+from gateway.domain.documents import EmbeddedChunk, StoredChunk
+from gateway.domain.search import DenseQuery, Filter, Hit
+from gateway.domain.vectors import Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderInfo:
+    """What an encoder says of itself.
+
+    `kind` is its source (tei, local, minilm, fake), `model_id` what it serves, `size` the length of
+    its full vectors, `max_tokens` the longest input including special tokens, `variant` a mark that
+    makes a space of its own ("" for the real model, "fake" for made-up vectors), `languages` the
+    ISO 639-1 codes it is fit for (empty: many), `details` small facts for `/info`.
+    """
+
+    kind: str
+    model_id: str
+    size: int
+    max_tokens: int
+    dtype: str = "float32"
+    variant: str = ""
+    languages: tuple[str, ...] = ()
+    details: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Raw vectors, shape (n, full size), in the order of the texts, and the tokens read in all."""
+
+    vectors: Matrix
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One dependency as `/readyz` reports it; `detail` holds no secret."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
+class Encoder(Protocol):
+    """Final strings in, raw vectors out. Knows no prompt, task or target size.
+
+    Texts are encoded as they are: no prefix, no strip, no truncation. An input over `max_tokens` is
+    an error (`InputTooLong`), never cut.
+    """
+
+    @property
+    def info(self) -> EncoderInfo: ...
+
+    async def encode(self, texts: Sequence[str]) -> Encoding:
+        """Encode at least one text.
+
+        Raises:
+            InputTooLong: an input has more tokens than the model reads.
+            UpstreamError: the model's server failed after bounded retries.
+        """
+        ...
+
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Exact model tokens of each text, special tokens included."""
+        ...
+
+    def token_counter(self) -> Callable[[str], int]:
+        """Return a *blocking* exact counter like `count_tokens`, for use in worker threads only.
+
+        It must not be called on the event loop's thread: it may wait for a server.
+        """
+        ...
+
+    async def health(self) -> Health: ...
+
+    async def aclose(self) -> None: ...
+
+
+class VectorStore(Protocol):
+    """Collections of embedded chunks. Every write returns only when it survives `kill -9`.
+
+    Names are checked by `CollectionSpec`; vectors are checked by the store before the engine sees
+    them (`domain.vectors.require_unit`), all of a call or nothing. Calls on a missing collection
+    raise `CollectionNotFound`; failures of the engine are `UpstreamError`s.
+    """
+
+    async def ensure(self, spec: CollectionSpec) -> CollectionSpec:
+        """Create the collection, or open it and return the stored spec.
+
+        Raises:
+            SpaceMismatch, CollectionMismatch: it exists and `spec` may not use it.
+        """
+        ...
+
+    async def describe(self, name: str) -> CollectionInfo: ...
+
+    async def list_collections(self) -> list[CollectionInfo]:
+        """All collections written by a gateway, by name; others in the same server are left out."""
+        ...
+
+    async def drop(self, name: str) -> None: ...
+
+    async def upsert(self, name: str, chunks: Sequence[EmbeddedChunk]) -> None:
+        """Write chunks under their derived ids; the same id replaces the whole point."""
+        ...
+
+    async def delete(self, name: str, where: Filter) -> None:
+        """Delete every chunk that matches; none matching is no error."""
+        ...
+
+    async def get(
+        self, name: str, ids: Sequence[UUID], *, with_vectors: bool = False
+    ) -> list[StoredChunk]:
+        """Return those of `ids` that exist, in the order asked."""
+        ...
+
+    def scroll(
+        self, name: str, where: Filter | None = None, *, with_vectors: bool = False
+    ) -> AsyncIterator[StoredChunk]:
+        """All matching chunks in order of id, fetched in pages."""
+        ...
+
+    async def count(self, name: str, where: Filter | None = None) -> int:
+        """Exact number of matching chunks."""
+        ...
+
+    async def query(self, name: str, query: DenseQuery) -> list[Hit]:
+        """Nearest chunks: highest score first, ties by id (`domain.search.ranked`)."""
+        ...
+
+    async def health(self) -> Health: ...
+
+    async def aclose(self) -> None:
+        """Flush what the engine holds back, and close. Calling it twice is no error."""
+        ...

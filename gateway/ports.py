@@ -103,6 +103,10 @@ class VectorStore(Protocol):
         """
         ...
 
+    async def spec(self, name: str) -> CollectionSpec:
+        """Return the stored spec: the cheap look that every search and write begins with."""
+        ...
+
     async def describe(self, name: str) -> CollectionInfo: ...
 
     async def list_collections(self) -> list[CollectionInfo]:

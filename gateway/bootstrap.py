@@ -1,0 +1,183 @@
+"""The only place where parts are joined. It owns their lifetimes."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from gateway.embedding.catalog import CATALOG, find_profile, load_profiles
+from gateway.embedding.embedder import Embedder
+from gateway.embedding.profile import ModelProfile
+from gateway.events import Sink, fan_out
+from gateway.ingest.pipeline import Ingestor
+from gateway.observability.logs import log_events
+from gateway.observability.metrics import Metrics
+from gateway.ports import Encoder, Health, VectorStore
+from gateway.retrieval.collections import Collections
+from gateway.retrieval.pipeline import Retriever
+from gateway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The joined parts of a running gateway."""
+
+    settings: Settings
+    profiles: Mapping[str, ModelProfile]
+    embedder: Embedder
+    store: VectorStore
+    collections: Collections
+    retriever: Retriever
+    ingestor: Ingestor
+    metrics: Metrics
+
+    async def health(self) -> list[Health]:
+        """State of every dependency."""
+        return [await self.embedder.encoder.health(), await self.store.health()]
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime, None]:
+    """Open encoder and store as configured, join the rest, close them in reverse order.
+
+    Servers that are down do not stop it (their calls fail and `/readyz` says so); servers that
+    would answer wrongly do.
+
+    Raises:
+        ConfigurationError: a setting, an extra, a pinned file or a server is not usable.
+    """
+    profiles = load_profiles(settings.profiles_file) if settings.profiles_file else CATALOG
+    profile = find_profile(settings.profile_name, profiles)
+    metrics = Metrics()
+    sink = fan_out(metrics, log_events)
+    async with AsyncExitStack() as stack:
+        encoder = await open_encoder(settings, profile, sink)
+        stack.push_async_callback(encoder.aclose)
+        embedder = Embedder(profile, encoder, sink=sink)
+        store = await open_store(settings, sink)
+        stack.push_async_callback(store.aclose)
+        yield join(settings, profiles, embedder, store, metrics=metrics)
+
+
+def join(
+    settings: Settings,
+    profiles: Mapping[str, ModelProfile],
+    embedder: Embedder,
+    store: VectorStore,
+    *,
+    metrics: Metrics,
+) -> Runtime:
+    """Build the use cases over an open embedder and store; tests join fakes here."""
+    sink = fan_out(metrics, log_events)
+    collections = Collections(embedder, store, size=settings.size)
+    return Runtime(
+        settings=settings,
+        profiles=profiles,
+        embedder=embedder,
+        store=store,
+        collections=collections,
+        retriever=Retriever(embedder, store, collections, sink=sink),
+        ingestor=Ingestor(
+            embedder,
+            store,
+            chunk_tokens=min(settings.ingest.chunk_tokens, embedder.max_tokens),
+            overlap_tokens=settings.ingest.overlap_tokens,
+            sink=sink,
+        ),
+        metrics=metrics,
+    )
+
+
+async def open_encoder(settings: Settings, profile: ModelProfile, sink: Sink) -> Encoder:
+    """Open the encoder that the settings name; adapters are imported only when they are used."""
+    kind = profile.require_encoder(settings.encoder_kind)
+    return await ENCODERS[kind](settings, profile, sink)
+
+
+async def open_store(settings: Settings, sink: Sink) -> VectorStore:
+    """Open the store that the settings name."""
+    return await STORES[settings.store_kind](settings, sink)
+
+
+async def _tei(settings: Settings, profile: ModelProfile, sink: Sink) -> Encoder:
+    from gateway.encoders.tei import Expectation, TEIEncoder  # noqa: PLC0415
+
+    tei = settings.tei
+    return await TEIEncoder.connect(
+        tei.urls,
+        expect=Expectation(
+            model_ids=(profile.model_id, *profile.aliases),
+            size=profile.full_size,
+            max_tokens=profile.max_tokens,
+            dtypes=profile.dtypes,
+        ),
+        api_key=tei.api_key.get_secret_value() if tei.api_key else None,
+        tokenizer=tei.tokenizer,
+        timeout_seconds=tei.timeout_seconds,
+        connect_timeout_seconds=tei.connect_timeout_seconds,
+        max_in_flight=tei.max_in_flight,
+        sink=sink,
+    )
+
+
+async def _local(settings: Settings, profile: ModelProfile, _sink: Sink) -> Encoder:
+    from gateway.encoders.local import LocalEncoder  # noqa: PLC0415
+
+    local = settings.local
+    return await LocalEncoder.load(
+        local.model or profile.model_id,
+        revision=None if local.model else profile.revision,
+        device=local.device,
+        dtype=local.dtype,
+        threads=settings.threads,
+    )
+
+
+async def _minilm(settings: Settings, _profile: ModelProfile, _sink: Sink) -> Encoder:
+    from gateway.encoders.minilm import MiniLMEncoder  # noqa: PLC0415
+
+    return await MiniLMEncoder.load(threads=settings.threads)
+
+
+async def _fake(_settings: Settings, profile: ModelProfile, _sink: Sink) -> Encoder:
+    from gateway.encoders.fake import FakeEncoder  # noqa: PLC0415
+
+    return FakeEncoder(
+        size=profile.full_size, max_tokens=profile.max_tokens, model_id=profile.model_id
+    )
+
+
+async def _qdrant(settings: Settings, sink: Sink) -> VectorStore:
+    from gateway.vectorstores.qdrant import QdrantStore  # noqa: PLC0415
+
+    qdrant = settings.qdrant
+    return await QdrantStore.connect(
+        qdrant.url or "http://127.0.0.1:6333",
+        api_key=qdrant.api_key.get_secret_value() if qdrant.api_key else None,
+        grpc_port=qdrant.grpc_port,
+        search_timeout_seconds=qdrant.search_timeout_seconds,
+        write_timeout_seconds=qdrant.write_timeout_seconds,
+        sink=sink,
+    )
+
+
+async def _edge(settings: Settings, sink: Sink) -> VectorStore:
+    from gateway.vectorstores.edge import EdgeStore  # noqa: PLC0415
+
+    edge = settings.edge
+    return await EdgeStore.open(
+        settings.data_dir / "edge",
+        flush_seconds=edge.flush_seconds,
+        sync_writes=edge.sync_writes,
+        timeout_seconds=edge.timeout_seconds,
+        sink=sink,
+    )
+
+
+async def _memory(_settings: Settings, _sink: Sink) -> VectorStore:
+    from gateway.vectorstores.memory import MemoryStore  # noqa: PLC0415
+
+    return MemoryStore()
+
+
+ENCODERS = {"tei": _tei, "local": _local, "minilm": _minilm, "fake": _fake}
+STORES = {"qdrant": _qdrant, "edge": _edge, "memory": _memory}

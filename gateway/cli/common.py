@@ -1,0 +1,105 @@
+"""What every command shares: options, the runtime around it, output, exit codes."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar, cast
+
+import typer
+from rich.console import Console
+
+from gateway.bootstrap import Runtime, open_runtime
+from gateway.errors import ConfigurationError, GatewayError, InvalidRequest
+from gateway.observability.logs import configure_logs
+from gateway.settings import Layer, Settings, load_settings
+
+FAILED = 1
+ASKED_WRONGLY = 2
+
+T = TypeVar("T")
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False)
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings file; default: $GATEWAY_CONFIG, then ./gateway.toml."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. --set tei.urls=http://tei"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Collection = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection.")]
+
+
+def read_settings(config: Path | None, assignments: list[str] | None, **flags: object) -> Settings:
+    """Settings of a command: its flags over `--set` over environment over file.
+
+    `flags` maps dotted paths (with `__` for the dot) to values; None means not given.
+    """
+    layer: Layer = {}
+    for assignment in assignments or []:
+        key, sep, value = assignment.partition("=")
+        if not sep:
+            raise ConfigurationError(f"--set wants KEY=VALUE, got {assignment!r}")
+        put(layer, key.strip(), value)
+    for key, value in flags.items():
+        if value is not None:
+            put(layer, key.replace("__", "."), value)
+    return load_settings(layer, config_file=config)
+
+
+def put(layer: Layer, path: str, value: object) -> None:
+    """Set a dotted path in a layer of settings."""
+    *parents, last = path.split(".")
+    for key in parents:
+        layer = layer.setdefault(key, {})
+    layer[last] = value
+
+
+@asynccontextmanager
+async def runtime_of(settings: Settings) -> AsyncGenerator[Runtime, None]:
+    """Open the gateway's parts for one command; only warnings are logged."""
+    configure_logs("warning" if settings.log.level == "info" else settings.log.level, "console")
+    async with open_runtime(settings) as runtime:
+        yield runtime
+
+
+def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a command's coroutine; our errors become one line and an exit code."""
+    try:
+        return asyncio.run(main())
+    except GatewayError as exc:
+        fail(exc)
+    except BaseExceptionGroup as group:
+        fail(_first(group))
+    except KeyboardInterrupt:
+        err.print("interrupted; what was acknowledged is stored")
+        raise typer.Exit(130) from None
+
+
+def fail(exc: GatewayError) -> NoReturn:
+    """Print an error and leave: 2 when the caller or operator must mend it, else 1."""
+    err.print(f"[bold red]error[/] ({exc.slug}): ", end="")
+    err.print(str(exc), markup=False)
+    wrong = isinstance(exc, InvalidRequest | ConfigurationError)
+    raise typer.Exit(ASKED_WRONGLY if wrong else FAILED) from None
+
+
+def print_json(value: object) -> None:
+    """Write one JSON document to standard output, UTF-8, stable order."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> GatewayError:
+    """Return the first of our errors in a group of a task group; raise the group if none is."""
+    for inner in group.exceptions:
+        if isinstance(inner, GatewayError):
+            return inner
+        if isinstance(inner, BaseExceptionGroup):
+            return _first(cast("BaseExceptionGroup[BaseException]", inner))
+    raise group

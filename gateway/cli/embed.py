@@ -1,0 +1,53 @@
+"""`gateway embed`."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from gateway.cli.common import Config, Json, Set, out, print_json, read_settings, run, runtime_of
+from gateway.embedding.embedder import Embeddings, Input
+
+
+def embed(
+    texts: Annotated[list[str], typer.Argument(help="Texts; '-' reads one per line from stdin.")],
+    task: Annotated[str, typer.Option(help="What the vector is for: query, document, ...")],
+    title: Annotated[str | None, typer.Option(help="Title, for documents.")] = None,
+    size: Annotated[int | None, typer.Option(help="Vector size; the profile's default.")] = None,
+    as_json: Json = False,
+    config: Config = None,
+    assignments: Set = None,
+) -> None:
+    """Embed texts and print their unit vectors.
+
+    Query or document is never guessed: say it with --task.
+
+    Examples:
+
+      gateway embed "who wrote it?" --task query --json
+
+      cat lines.txt | gateway embed - --task document --size 256 --json
+    """
+    inputs = [Input(text, title) for text in _read(texts)]
+
+    async def main() -> tuple[Embeddings, str]:
+        async with runtime_of(read_settings(config, assignments)) as runtime:
+            embedded = await runtime.embedder.embed(task, inputs, size=size)
+            return embedded, runtime.embedder.space
+
+    embedded, space = run(main)
+    rows: Sequence[Sequence[float]] = embedded.vectors.tolist()
+    if as_json:
+        print_json({"space": space, "task": task, "tokens": embedded.tokens, "vectors": rows})
+        return
+    out.print(f"space {space}, {embedded.tokens} tokens", markup=False)
+    for row in rows:
+        head = ", ".join(f"{value:.4f}" for value in row[:6])
+        out.print(f"[{head}, ...] ({len(row)} numbers)", markup=False)
+
+
+def _read(texts: list[str]) -> list[str]:
+    if texts == ["-"]:
+        return [line.rstrip("\r\n") for line in sys.stdin]
+    return texts

@@ -1,0 +1,69 @@
+"""Structured logs on standard error: facts and ids, never texts, vectors or secrets."""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+from gateway.events import Event, UpstreamCalled, UpstreamRetried, WorkerRestarted
+
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def configure_logs(
+    level: Literal["debug", "info", "warning", "error"], style: Literal["auto", "json", "console"]
+) -> None:
+    """Route structlog and the standard library's loggers to standard error in one format."""
+    console = style == "console" or (style == "auto" and sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(LEVELS[level])
+    for noisy in ("httpx", "httpcore", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def log_events(event: Event) -> None:
+    """Log the events that an operator should see (a `Sink`); the frequent ones are metrics only."""
+    log = structlog.get_logger("gateway")
+    match event:
+        case UpstreamRetried(service=service, operation=operation, slug=slug, attempt=attempt):
+            log.warning(
+                "upstream call failed, retrying",
+                service=service,
+                operation=operation,
+                error=slug,
+                attempt=attempt,
+            )
+        case UpstreamCalled(service=service, operation=operation, outcome=outcome) if (
+            outcome != "ok"
+        ):
+            log.info("upstream call failed", service=service, operation=operation, error=outcome)
+        case WorkerRestarted(exit_code=exit_code, restarts=restarts):
+            log.error("store worker died, restarted", exit_code=exit_code, restarts=restarts)
+        case _:
+            return

@@ -1,0 +1,87 @@
+"""Collections of one space: made with the operator's defaults, opened only by their own model."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from gateway.domain.collections import CollectionInfo, CollectionSpec, FieldType, require_same
+from gateway.embedding.embedder import Embedder
+from gateway.errors import CollectionNotFound
+from gateway.ports import VectorStore
+
+NO_FIELDS: Mapping[str, FieldType] = MappingProxyType({})
+
+
+class Collections:
+    """What may be done to collections with the configured model."""
+
+    def __init__(self, embedder: Embedder, store: VectorStore, *, size: int | None = None) -> None:
+        """Use `size` for new collections (the profile's default when None).
+
+        Raises:
+            UnsupportedSize: the profile has no such size.
+        """
+        profile = embedder.profile
+        self._embedder = embedder
+        self._store = store
+        self._size = profile.require_size(profile.default_size if size is None else size)
+
+    def spec(
+        self,
+        name: str,
+        *,
+        size: int | None = None,
+        filter_fields: Mapping[str, FieldType] = NO_FIELDS,
+    ) -> CollectionSpec:
+        """Describe a collection of the configured model; nothing is created.
+
+        Raises:
+            InvalidName, UnsupportedSize.
+        """
+        profile = self._embedder.profile
+        return CollectionSpec(
+            name=name,
+            profile=profile.name,
+            space=self._embedder.space,
+            size=self._size if size is None else profile.require_size(size),
+            filter_fields=filter_fields,
+        )
+
+    async def create(
+        self,
+        name: str,
+        *,
+        size: int | None = None,
+        filter_fields: Mapping[str, FieldType] = NO_FIELDS,
+    ) -> CollectionSpec:
+        """Create a collection, or return the stored one when it is the same.
+
+        Raises:
+            SpaceMismatch, CollectionMismatch: it exists with another model, size or schema.
+        """
+        return await self._store.ensure(self.spec(name, size=size, filter_fields=filter_fields))
+
+    async def open(self, name: str) -> CollectionSpec:
+        """Return the spec of a collection that the configured model may read and write.
+
+        Raises:
+            CollectionNotFound, SpaceMismatch.
+        """
+        stored = await self._store.spec(name)
+        return require_same(stored, self.spec(name, size=stored.size))
+
+    async def open_or_create(self, name: str) -> CollectionSpec:
+        """Open a collection whatever its size, or make it with the defaults."""
+        try:
+            return await self.open(name)
+        except CollectionNotFound:
+            return await self.create(name)
+
+    async def describe(self, name: str) -> CollectionInfo:
+        return await self._store.describe(name)
+
+    async def list(self) -> "list[CollectionInfo]":
+        return await self._store.list_collections()
+
+    async def drop(self, name: str) -> None:
+        """Delete a collection and all its chunks, whatever model wrote it."""
+        await self._store.drop(name)

@@ -1,0 +1,149 @@
+"""A search: embed the query, run the stages, say what was done."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.domain.search import Filter, Hit
+from gateway.embedding.embedder import Embedder, Embeddings
+from gateway.embedding.language import script_warning
+from gateway.embedding.profile import Task
+from gateway.errors import InvalidRequest
+from gateway.events import Searched, Sink, discard
+from gateway.ports import VectorStore
+from gateway.retrieval.collections import Collections
+from gateway.retrieval.stages import Query, Stage, dense, group, page
+
+MOST_HITS = 1_000
+"""Most hits one search returns."""
+DEEPEST = 10_000
+"""Largest offset + limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How to search. `by_document` returns the best chunk of each document; `exact` skips indexes."""
+
+    task: str = Task.QUERY
+    limit: int = 10
+    offset: int = 0
+    where: Filter | None = None
+    score_threshold: float | None = None
+    by_document: bool = False
+    exact: bool = False
+    allow_prompted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StageTrace:
+    """One stage as it ran: hits out and seconds spent."""
+
+    stage: str
+    hits: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How a search was answered: the exact prompt, the space, tokens read, stages in order."""
+
+    task: str
+    prompt: str
+    space: str
+    size: int
+    tokens: int
+    embed_seconds: float
+    stages: tuple[StageTrace, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Hits, best first, with the explanation and any warnings for the caller."""
+
+    hits: Sequence[Hit]
+    explanation: Explanation
+    warnings: tuple[str, ...] = ()
+
+
+class Retriever:
+    """Searches collections of the embedder's space."""
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        store: VectorStore,
+        collections: Collections,
+        *,
+        sink: Sink = discard,
+    ) -> None:
+        self._embedder = embedder
+        self._collections = collections
+        self._sink = sink
+        self._stages: Mapping[str, Stage] = {"dense": dense(store), "group": group, "page": page}
+
+    async def search(
+        self, collection: str, text: str, options: SearchOptions | None = None
+    ) -> SearchResult:
+        """Rank the chunks of a collection against one text.
+
+        Raises:
+            CollectionNotFound, SpaceMismatch: the collection is missing or another model's.
+            InvalidRequest: the text, task, filter or page cannot be served.
+            UpstreamError: the encoder or the store failed.
+        """
+        options = options or SearchOptions()
+        _require_page(options)
+        started = time.perf_counter()
+        spec = await self._collections.open(collection)
+        embedded = await self._embedder.embed_one(
+            options.task, text, size=spec.size, allow_prompted=options.allow_prompted
+        )
+        embed_seconds = time.perf_counter() - started
+        hits, traces = await self._run(_query(collection, text, embedded, options))
+        explanation = Explanation(
+            task=options.task,
+            prompt=self._embedder.profile.prompt(options.task),
+            space=spec.space,
+            size=spec.size,
+            tokens=embedded.tokens,
+            embed_seconds=embed_seconds,
+            stages=traces,
+        )
+        warning = script_warning(self._embedder.profile, text)
+        self._sink(Searched(collection, len(hits), time.perf_counter() - started))
+        return SearchResult(hits, explanation, (warning,) if warning else ())
+
+    async def _run(self, query: Query) -> tuple[Sequence[Hit], tuple[StageTrace, ...]]:
+        hits: Sequence[Hit] = ()
+        traces: list[StageTrace] = []
+        for name, stage in self._stages.items():
+            started = time.perf_counter()
+            hits = await stage(query, hits)
+            traces.append(StageTrace(name, len(hits), time.perf_counter() - started))
+        return hits, tuple(traces)
+
+
+def _query(collection: str, text: str, embedded: Embeddings, options: SearchOptions) -> Query:
+    return Query(
+        collection=collection,
+        text=text,
+        vector=embedded.vectors[0],
+        limit=options.limit,
+        offset=options.offset,
+        where=options.where,
+        score_threshold=options.score_threshold,
+        by_document=options.by_document,
+        exact=options.exact,
+    )
+
+
+def _require_page(options: SearchOptions) -> None:
+    if not 1 <= options.limit <= MOST_HITS:
+        raise InvalidRequest(f"limit must be 1-{MOST_HITS}, got {options.limit}", field="limit")
+    if options.offset < 0:
+        raise InvalidRequest(f"offset must not be negative, got {options.offset}", field="offset")
+    if options.offset + options.limit > DEEPEST:
+        raise InvalidRequest(
+            f"offset + limit must not exceed {DEEPEST}; narrow the search by a filter instead",
+            field="offset",
+        )

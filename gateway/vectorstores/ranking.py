@@ -1,0 +1,45 @@
+"""The last step of every query: scores made comparable, ties broken, the page cut.
+
+Engines sum in their own order, so the same vector scores a few units of 1e-8 apart by place and
+by store. Scores are therefore rounded to `SCORE_DIGITS` before they are compared.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+from gateway.domain.search import DenseQuery, Hit, ranked
+
+SCORE_DIGITS: Final = 6
+SCORE_STEP: Final = 10.0**-SCORE_DIGITS
+_SLACK: Final = 16
+_MAX_FETCH: Final = 40_000
+
+Fetch: TypeAlias = Callable[[int], Awaitable[Sequence[Hit]]]
+"""Ask the engine for its first n hits."""
+
+
+async def page(query: DenseQuery, fetch: Fetch) -> list[Hit]:
+    """Return the hits of one page, the same in every store.
+
+    A tie across the end of the page is only broken when all of it is seen: more is fetched until
+    the last hit scores less than the page's last.
+    """
+    end = query.offset + query.limit
+    asked = end + _SLACK
+    while True:
+        hits = settle(await fetch(asked), query.score_threshold)
+        if len(hits) < asked or hits[-1].score < hits[end - 1].score or asked >= _MAX_FETCH:
+            return hits[query.offset : end]
+        asked = min(asked * 4, _MAX_FETCH)
+
+
+def settle(hits: Iterable[Hit], threshold: float | None) -> list[Hit]:
+    """Round, keep what reaches the threshold, and order."""
+    rounded = (replace(hit, score=round(float(hit.score), SCORE_DIGITS)) for hit in hits)
+    return ranked(hit for hit in rounded if threshold is None or hit.score >= threshold)
+
+
+def engine_threshold(threshold: float | None) -> float | None:
+    """Return the bound to give an engine so that rounding loses nothing."""
+    return None if threshold is None else threshold - SCORE_STEP

@@ -1,0 +1,103 @@
+"""Settings: precedence, errors that name the nearest, secrets that stay secret."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import ConfigurationError
+from gateway.settings import known_paths, load_settings, variable_name
+
+
+def test_defaults_are_embedded_and_need_no_environment() -> None:
+    settings = load_settings(environ={})
+    assert (settings.encoder_kind, settings.store_kind) == ("minilm", "edge")
+    assert settings.profile_name == "all-minilm-l6-v2"
+
+
+def test_two_urls_turn_the_same_program_to_servers() -> None:
+    settings = load_settings(
+        environ={"GATEWAY_TEI__URLS": "http://a:80, http://b:80", "GATEWAY_QDRANT__URL": "http://q"}
+    )
+    assert settings.tei.urls == ("http://a:80", "http://b:80")
+    assert (settings.encoder_kind, settings.store_kind) == ("tei", "qdrant")
+    assert settings.profile_name == "embeddinggemma-300m"
+
+
+def test_flags_beat_environment_which_beats_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text("threads = 2\n[server]\nport = 1\nhost = 'file'\n[log]\nlevel = 'debug'\n")
+    settings = load_settings(
+        {"server": {"port": 3}},
+        environ={"GATEWAY_SERVER__PORT": "2", "GATEWAY_SERVER__HOST": "env"},
+        config_file=file,
+    )
+    assert (settings.server.port, settings.server.host) == (3, "env")
+    assert (settings.log.level, settings.threads) == ("debug", 2)
+
+
+def test_the_config_file_can_be_named_by_a_variable(tmp_path: Path) -> None:
+    file = tmp_path / "other.toml"
+    file.write_text("threads = 7\n")
+    assert load_settings(environ={"GATEWAY_CONFIG": str(file)}).threads == 7
+
+
+@pytest.mark.parametrize(
+    ("environ", "nearest"),
+    [
+        ({"GATEWAY_TEI__URL": "http://a"}, "GATEWAY_TEI__URLS"),
+        ({"GATEWAY_QDRANT_URL": "http://a"}, "GATEWAY_QDRANT__URL"),
+        ({"GATEWAY_DATADIR": "/x"}, "GATEWAY_DATA_DIR"),
+    ],
+)
+def test_a_misspelt_variable_names_the_nearest(environ: dict[str, str], nearest: str) -> None:
+    with pytest.raises(ConfigurationError, match=nearest):
+        load_settings(environ=environ)
+
+
+def test_a_misspelt_key_of_the_file_names_the_nearest(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text("[server]\nprot = 1\n")
+    with pytest.raises(ConfigurationError, match=r"server\.prot.*server\.port"):
+        load_settings(environ={}, config_file=file)
+
+
+def test_an_unusable_value_names_setting_and_variable() -> None:
+    with pytest.raises(ConfigurationError, match=r"server\.port.*GATEWAY_SERVER__PORT"):
+        load_settings(environ={"GATEWAY_SERVER__PORT": "eighty"})
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"absent\.toml"):
+        load_settings(environ={}, config_file=tmp_path / "absent.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[server\n")
+    with pytest.raises(ConfigurationError, match=r"broken\.toml"):
+        load_settings(environ={}, config_file=broken)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "fp16", "half", "Float16"])
+def test_float16_is_refused_with_the_reason(dtype: str) -> None:
+    with pytest.raises(ConfigurationError, match="overflows half precision"):
+        load_settings(environ={"GATEWAY_LOCAL__DTYPE": dtype})
+
+
+def test_secrets_do_not_print() -> None:
+    settings = load_settings(
+        environ={"GATEWAY_SERVER__API_KEYS": "sesame,open", "GATEWAY_TEI__API_KEY": "hush"}
+    )
+    assert [key.get_secret_value() for key in settings.server.api_keys] == ["sesame", "open"]
+    shown = repr(settings) + settings.model_dump_json()
+    assert "sesame" not in shown
+    assert "hush" not in shown
+
+
+def test_every_setting_can_be_set_by_its_variable() -> None:
+    paths = known_paths()
+    assert len(paths) == len({variable_name(path) for path in paths})
+    assert "tei.urls" in paths
+    assert variable_name("server.max_body_bytes") == "GATEWAY_SERVER__MAX_BODY_BYTES"
+
+
+def test_an_empty_optional_variable_means_unset() -> None:
+    settings = load_settings(environ={"GATEWAY_QDRANT__URL": "", "GATEWAY_TEI__URLS": ""})
+    assert (settings.encoder_kind, settings.store_kind) == ("minilm", "edge")

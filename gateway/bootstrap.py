@@ -150,7 +150,7 @@ async def _qdrant(settings: Settings, sink: Sink) -> VectorStore:
     from gateway.vectorstores.qdrant import QdrantStore  # noqa: PLC0415
 
     qdrant = settings.qdrant
-    return await QdrantStore.connect(
+    return QdrantStore.connect(
         qdrant.url or "http://127.0.0.1:6333",
         api_key=qdrant.api_key.get_secret_value() if qdrant.api_key else None,
         grpc_port=qdrant.grpc_port,

@@ -15,6 +15,9 @@ GatewayError
 │   ├── InvalidFilter         a filter that cannot be evaluated
 │   ├── InvalidName           a collection or field name that no store can hold
 │   ├── PayloadTooLarge       a body over the limit
+│   ├── MalformedJSON         a body that is no JSON at all
+│   ├── UnsupportedMediaType  a body of another content type
+│   ├── RequestTimeout        a body that stopped coming
 │   └── InvalidDocument       a document that cannot be read
 ├── Unauthorized              no key, or a wrong one
 ├── NotFound
@@ -130,6 +133,21 @@ class PayloadTooLarge(InvalidRequest):
     title = "The body is over the limit"
 
 
+class MalformedJSON(InvalidRequest):
+    slug = "malformed-json"
+    title = "The body is not JSON"
+
+
+class UnsupportedMediaType(InvalidRequest):
+    slug = "unsupported-media-type"
+    title = "Not a content type of this route"
+
+
+class RequestTimeout(InvalidRequest):
+    slug = "request-timeout"
+    title = "The body stopped coming"
+
+
 class InvalidDocument(InvalidRequest):
     slug = "invalid-document"
     title = "The document cannot be read"
@@ -150,7 +168,10 @@ class CollectionNotFound(NotFound):
     title = "No such collection"
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"collection {name!r} does not exist; create it with PUT or by ingesting")
+        super().__init__(
+            f"collection {name!r} does not exist; create it with PUT (or ?create=true when "
+            "ingesting), or by 'gateway ingest'"
+        )
         self.name = name
 
 

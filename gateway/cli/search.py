@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.api.filters import parse_filter
+from gateway.api.search_wire import search_json
 from gateway.cli.common import (
     Collection,
     Config,
@@ -20,8 +22,6 @@ from gateway.cli.common import (
 from gateway.domain.search import Hit
 from gateway.errors import InvalidFilter
 from gateway.retrieval.pipeline import SearchOptions, SearchResult
-from gateway.schemas.filters import parse_filter
-from gateway.schemas.search import search_response
 
 SNIPPET = 240
 """Characters of a chunk shown per hit."""
@@ -72,7 +72,7 @@ def search(
     for warning in result.warnings:
         err.print(f"warning: {warning}", markup=False)
     if as_json:
-        print_json(search_response(result, explain=explain))
+        print_json(json.loads(search_json(result, explain=explain)))
         return
     _print(result, explain=explain)
 

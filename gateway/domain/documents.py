@@ -31,7 +31,7 @@ class Document:
     id: str
     text: str
     title: str | None = None
-    metadata: Metadata = NO_METADATA
+    metadata: Metadata = field(default_factory=lambda: NO_METADATA)
     source: str = ""
     format: str = "text"
 
@@ -54,7 +54,7 @@ class Chunk:
     content_hash: str
     title: str | None = None
     heading_path: tuple[str, ...] = ()
-    metadata: Metadata = NO_METADATA
+    metadata: Metadata = field(default_factory=lambda: NO_METADATA)
     source: str = ""
 
 

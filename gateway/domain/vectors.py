@@ -30,7 +30,7 @@ def require_raw(vectors: NDArray[Any], *, count: int, size: int) -> Matrix:
         raise DegenerateVector(f"expected vectors of shape {(count, size)}, got {vectors.shape}")
     if vectors.dtype != np.float32:
         raise DegenerateVector(f"expected float32 vectors, got {vectors.dtype}")
-    norms = np.linalg.norm(vectors, axis=1)
+    norms = _norms(vectors)
     bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
     if bad.size:
         row = int(bad[0])
@@ -46,15 +46,17 @@ def shorten(vectors: Matrix, size: int) -> Matrix:
     """Keep the first `size` components and restore unit length; shape (n, size), float32.
 
     Raises:
-        DegenerateVector: the prefix of a row has no direction.
+        DegenerateVector: the rows are shorter, or the prefix of a row has no direction.
     """
-    head = vectors[:, :size].astype(np.float32)
-    norms = np.linalg.norm(head, axis=1, keepdims=True)
+    if vectors.shape[1] < size:
+        raise DegenerateVector(f"rows of size {vectors.shape[1]} cannot be cut to {size}")
+    head = vectors[:, :size]
+    norms = _norms(head)
     good = np.isfinite(norms) & (norms > 0)
     if not good.all():
-        row = int(np.flatnonzero(~good[:, 0])[0])
+        row = int(np.flatnonzero(~good)[0])
         raise DegenerateVector(f"row {row} has no direction at size {size}", index=row)
-    return head / norms
+    return (head / norms[:, None]).astype(np.float32)
 
 
 def require_unit(vectors: Matrix, *, size: int) -> Matrix:
@@ -68,9 +70,14 @@ def require_unit(vectors: Matrix, *, size: int) -> Matrix:
         raise DegenerateVector(f"expected rows of size {size}, got shape {vectors.shape}")
     if vectors.dtype != np.float32:
         raise DegenerateVector(f"expected float32 vectors, got {vectors.dtype}")
-    norms = np.linalg.norm(vectors, axis=1)
+    norms = _norms(vectors)
     bad = np.flatnonzero(~(np.abs(norms - 1.0) <= UNIT_TOLERANCE))
     if bad.size:
         row = int(bad[0])
-        raise DegenerateVector(f"row {row} has norm {norms[row]!r}, expected 1", index=row)
+        raise DegenerateVector(f"row {row} has norm {norms[row]:.6g}, expected 1", index=row)
     return vectors
+
+
+def _norms(vectors: Matrix) -> NDArray[np.float64]:
+    """Lengths of rows, summed in float64: squares of float32 over- and underflow in float32."""
+    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))

@@ -6,7 +6,7 @@ prompt is `title: none | text: `, without quotes: so the configuration, so sente
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -193,27 +193,41 @@ def load_profiles(path: Path) -> dict[str, ModelProfile]:
     for name, table in tables.items():
         if name in CATALOG:
             raise ConfigurationError(f"{path}: {name!r} is built in; choose another name")
-        found[name] = _parse(name, cast("dict[str, Any]", table), path)
+        found[name] = _parse(name, table, path)
     return found
 
 
-def _parse(name: str, table: dict[str, Any], path: Path) -> ModelProfile:
-    known = {f.name for f in fields(ModelProfile)}
-    for key in table:
+def _parse(name: str, table: object, path: Path) -> ModelProfile:
+    where = f"{path}: profile {name!r}"
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{where} is not a table; write [{name}] and its keys below")
+    given = cast("dict[str, Any]", table)
+    _require_known(given, ModelProfile, where, without=("name",))
+    _require_known(given.get("title_rule"), TitleRule, f"{where}: title_rule")
+    values = {"revision": None, "licence": "unknown", "pooling": "mean", "dtypes": ["float32"]}
+    values |= given
+    if isinstance(sizes := values.get("sizes"), list) and sizes:
+        values.setdefault("default_size", cast("list[Any]", sizes)[0])
+    try:
+        profile = TypeAdapter(ModelProfile).validate_python({"name": name, **values})
+    except (ValidationError, GatewayError) as exc:
+        raise ConfigurationError(f"{where} is not usable: {exc}") from exc
+    for task in (Task.QUERY, Task.DOCUMENT):
+        if task not in profile.prompts:
+            raise ConfigurationError(
+                f'{where} has no prompt for {task.value!r}; write {task.value} = "" under '
+                "prompts if the model takes the bare text"
+            )
+    return profile
+
+
+def _require_known(table: object, of: type, where: str, *, without: Sequence[str] = ()) -> None:
+    """Refuse a table with a key that is not a field of the dataclass `of`, naming the nearest one."""
+    if not isinstance(table, dict):
+        return
+    known = {f.name for f in fields(of)}.difference(without)
+    for key in cast("dict[str, Any]", table):
         if key not in known:
             close = get_close_matches(key, known, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ConfigurationError(f"{path}: profile {name!r} has an unknown key {key!r}{hint}")
-    values = {
-        "revision": None,
-        "licence": "unknown",
-        "pooling": "mean",
-        "dtypes": ["float32"],
-        **table,
-    }
-    sizes = values.get("sizes") or [0]
-    values.setdefault("default_size", sizes[0])
-    try:
-        return TypeAdapter(ModelProfile).validate_python({"name": name, **values})
-    except (ValidationError, GatewayError) as exc:
-        raise ConfigurationError(f"{path}: profile {name!r} is not usable: {exc}") from exc
+            raise ConfigurationError(f"{where} has an unknown key {key!r}{hint}")

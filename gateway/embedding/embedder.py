@@ -1,7 +1,8 @@
 """Policy: how our text becomes our vector. The one place that adds prompts, cuts and renormalises."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -88,7 +89,8 @@ class Embedder:
         tokens = 0
         for start in range(0, len(rendered), self._window):
             batch = rendered[start : start + self._window]
-            encoding = await self.encoder.encode(batch)
+            with self._naming(range(start, start + len(batch))):
+                encoding = await self.encoder.encode(batch)
             rows.append(self._finish(encoding.vectors, len(batch), size, start))
             tokens += encoding.tokens
         vectors = np.concatenate(rows) if rows else np.empty((0, size), np.float32)
@@ -129,16 +131,29 @@ class Embedder:
         ]
         if not suspects:
             return
-        counts = await self.encoder.count_tokens([rendered[i] for i in suspects])
+        with self._naming(suspects):
+            counts = await self.encoder.count_tokens([rendered[i] for i in suspects])
         for index, count in zip(suspects, counts, strict=True):
             if count > self.max_tokens:
-                raise InputTooLong(
-                    f"input {index} has {count} tokens with its prompt; model "
-                    f"{self.profile.name!r} reads {self.max_tokens}: split the text, nothing is "
-                    "cut silently",
-                    index=index,
-                    field="text",
-                )
+                raise self._too_long(index, f"has {count} tokens")
+
+    @contextmanager
+    def _naming(self, indexes: Sequence[int]) -> Generator[None, None, None]:
+        """Name an input that the encoder refuses by its place among all inputs, not in its batch."""
+        try:
+            yield
+        except InputTooLong as exc:
+            if exc.index is None:
+                raise
+            raise self._too_long(indexes[exc.index], "has too many tokens") from exc
+
+    def _too_long(self, index: int, what: str) -> InputTooLong:
+        return InputTooLong(
+            f"input {index} {what} with its prompt; model {self.profile.name!r} reads "
+            f"{self.max_tokens}: split the text, nothing is cut silently",
+            index=index,
+            field="text",
+        )
 
     def _finish(self, vectors: Matrix, count: int, size: int, start: int) -> Matrix:
         try:

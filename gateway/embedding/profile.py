@@ -97,8 +97,10 @@ class ModelProfile:
     refused_encoders: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        if not self.sizes or self.sizes[0] != max(self.sizes):
+        if not self.sizes or self.sizes[0] != max(self.sizes) or min(self.sizes) < 1:
             raise ConfigurationError(f"profile {self.name!r}: sizes must start with the full size")
+        if self.max_tokens < 1:
+            raise ConfigurationError(f"profile {self.name!r}: max_tokens must be positive")
         if self.default_size not in self.sizes:
             raise ConfigurationError(
                 f"profile {self.name!r}: default_size must be one of its sizes"
@@ -167,7 +169,7 @@ class ModelProfile:
             return
         if text.startswith(rule.before) and rule.separator in text:
             self._refuse("the text already has the form of a titled document", index)
-        if title is not None and rule.separator in title:
+        if title is not None and rule.separator in (title + rule.after)[:-1]:
             self._refuse(f"the title contains the mark {rule.separator!r}", index)
 
     def require_size(self, size: int) -> int:

@@ -40,10 +40,8 @@ class FakeEncoder:
     """
 
     def __init__(self, *, size: int = 768, max_tokens: int = 2048, model_id: str = "fake") -> None:
-        if size < _SLOTS:
-            raise ConfigurationError(
-                f"a fake vector needs at least {_SLOTS} components, not {size}"
-            )
+        if not _SLOTS <= size <= 65_535:
+            raise ConfigurationError(f"a fake vector has {_SLOTS} to 65535 components, not {size}")
         self._info: Final = EncoderInfo(
             kind="fake", model_id=model_id, size=size, max_tokens=max_tokens, variant="fake"
         )

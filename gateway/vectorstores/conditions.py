@@ -110,9 +110,8 @@ def _can_hold(kind: FieldType | None, value: FilterValue) -> bool:
     An index takes what it is given for its own type: a time on an integer index is compared in
     microseconds.
     """
-    return (
-        kind is None
-        or isinstance(value, bool) == (kind is FieldType.BOOL)
+    return kind is None or (
+        isinstance(value, bool) == (kind is FieldType.BOOL)
         and (isinstance(value, str) == (kind in _TEXTUAL))
     )
 
@@ -139,7 +138,17 @@ def _range(path: str, where: Range, kind: FieldType | None) -> Condition:
     given = bounds(where)
     if not all(_can_hold(kind, bound) for bound in given.values()):
         return NOTHING
-    return {"key": path, "range": {name: _bound(name, b, kind) for name, b in given.items()}}
+    exact = {name: _bound(name, bound, kind) for name, bound in given.items()}
+    return {"key": path, "range": _tightest(exact)}
+
+
+def _tightest(given: dict[str, Any]) -> dict[str, Any]:
+    """Keep one bound a side: given both, an index reads the strict one only."""
+    if "gt" in given and "gte" in given:
+        del given["gte" if given["gt"] >= given["gte"] else "gt"]
+    if "lt" in given and "lte" in given:
+        del given["lte" if given["lt"] <= given["lte"] else "lt"]
+    return given
 
 
 def _bound(name: str, bound: float | str, kind: FieldType | None) -> float | str:

@@ -1,0 +1,76 @@
+"""The application: routes, what is around them, and the runtime that lives as long as they do."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+
+from litestar import Litestar
+
+from gateway.api.controllers.collections import CollectionsController
+from gateway.api.controllers.documents import DocumentsController
+from gateway.api.controllers.embed import EmbedController
+from gateway.api.controllers.openai import OpenAIController
+from gateway.api.controllers.reference import ReferenceController
+from gateway.api.controllers.search import SearchController
+from gateway.api.controllers.service import ServiceController
+from gateway.api.conversation import Conversation
+from gateway.api.deadline import Deadline
+from gateway.api.dependencies import DEPENDENCIES
+from gateway.api.drain import Drain
+from gateway.api.exceptions import as_problem
+from gateway.api.guards import require_key
+from gateway.bootstrap import Runtime, open_runtime
+from gateway.errors import ConfigurationError, UnknownTask
+from gateway.settings import Settings
+
+OpenRuntime = Callable[[Settings], AbstractAsyncContextManager[Runtime]]
+
+CONTROLLERS: Final = (
+    OpenAIController,
+    EmbedController,
+    CollectionsController,
+    DocumentsController,
+    SearchController,
+    ServiceController,
+    ReferenceController,
+)
+
+
+def create_app(settings: Settings, *, open_runtime: OpenRuntime = open_runtime) -> Litestar:
+    """Build the ASGI application. Its lifespan opens the runtime; tests pass their own opener.
+
+    Opening raises `ConfigurationError` for an unusable setting; nothing is opened before.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncGenerator[None, None]:
+        async with open_runtime(settings) as runtime:
+            _require_default_task(runtime)
+            app.state.runtime = runtime
+            yield
+
+    app = Litestar(
+        route_handlers=CONTROLLERS,
+        lifespan=[lifespan],
+        dependencies=DEPENDENCIES,
+        guards=[require_key],
+        middleware=[Deadline],
+        exception_handlers={Exception: as_problem},
+        request_max_body_size=settings.server.max_body_bytes,
+        openapi_config=None,
+        logging_config=None,
+    )
+    app.state.settings = settings
+    app.state.drain = Drain()
+    app.asgi_handler = Conversation(app.asgi_handler)
+    return app
+
+
+def _require_default_task(runtime: Runtime) -> None:
+    task = runtime.settings.server.default_task
+    if task is None:
+        return
+    try:
+        runtime.embedder.profile.prompt(task)
+    except UnknownTask as exc:
+        raise ConfigurationError(f"server.default_task is not usable: {exc}") from exc

@@ -1,0 +1,131 @@
+"""Bodies in and out: read whole under a limit, checked against their model, written as bytes."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from pydantic import BaseModel, ValidationError
+
+from gateway.errors import InvalidRequest, MalformedJSON, PayloadTooLarge, UnsupportedMediaType
+
+JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
+SHOWN: Final = 5
+"""Most mistakes of one body that an answer lists."""
+
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+
+AnyRequest = Request[Any, Any, Any]
+M = TypeVar("M", bound=BaseModel)
+
+
+async def read_json(request: AnyRequest, model: type[M]) -> M:
+    """Read a JSON body as `model`.
+
+    Raises:
+        UnsupportedMediaType, PayloadTooLarge, MalformedJSON: not a JSON body of usable size.
+        InvalidRequest: JSON of another shape; `field` is the first place that is wrong.
+    """
+    require_type(request, JSON)
+    body = await read_body(request)
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as exc:
+        raise _mistakes(exc, body) from exc
+
+
+async def read_body(request: AnyRequest) -> bytes:
+    """Read a whole body of at most `server.max_body_bytes`, announced or chunked."""
+    limit: int = request.app.state.settings.server.max_body_bytes
+    if (request.content_length or 0) > limit:
+        raise too_large(limit)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async for part in request.stream():
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise too_large(limit)
+    except HTTPException as exc:
+        raise too_large(limit) if exc.status_code == 413 else exc from exc
+    body = b"".join(parts)
+    if not body:
+        raise MalformedJSON("the body is empty; send a JSON body")
+    return body
+
+
+def too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"the body is over {limit} bytes; send less in one request, or documents as a stream of "
+        f"{NDJSON}"
+    )
+
+
+def content_type(request: AnyRequest) -> str:
+    """Return the media type of the body without parameters, lower case; "" when not said."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def require_type(request: AnyRequest, *allowed: str) -> str:
+    """Return the body's media type, JSON when it is not said.
+
+    Raises:
+        UnsupportedMediaType: it is none of `allowed`.
+    """
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding != "identity":
+        raise UnsupportedMediaType(
+            f"content encoding {encoding!r} is not read here; send the body uncompressed",
+            field="content-encoding",
+        )
+    found = content_type(request) or JSON
+    if found not in allowed:
+        raise UnsupportedMediaType(
+            f"content type {found!r} is not read here; send 'content-type: {' or '.join(allowed)}'",
+            field="content-type",
+        )
+    return found
+
+
+def answer(
+    model: BaseModel,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    exclude_none: bool = False,
+) -> Response[bytes]:
+    """Answer with a model as JSON."""
+    content = model.model_dump_json(exclude_none=exclude_none).encode()
+    return Response(content, status_code=status, media_type=JSON, headers=headers)
+
+
+def json_path(loc: tuple[int | str, ...]) -> str:
+    """Write a place in JSON: `("inputs", 0, "text")` is `inputs[0].text`."""
+    path = ""
+    for part in loc:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+def malformed(body: bytes, what: str) -> MalformedJSON:
+    """Say why a body is no JSON; half of a surrogate pair gets its own remedy."""
+    pairs = r", every \uD800-\uDFFF escape with its other half" if _SURROGATE.search(body) else ""
+    return MalformedJSON(f"{what}; send one JSON document in UTF-8{pairs}")
+
+
+def _mistakes(exc: ValidationError, body: bytes) -> InvalidRequest:
+    errors = exc.errors(include_url=False, include_input=False, include_context=False)
+    if errors[0]["type"] == "json_invalid":
+        return malformed(body, errors[0]["msg"])
+    said = [f"{json_path(e['loc']) or 'the body'}: {_words(e['type'], e['msg'])}" for e in errors]
+    more = f" (and {len(said) - SHOWN} more)" if len(said) > SHOWN else ""
+    return InvalidRequest("; ".join(said[:SHOWN]) + more, field=json_path(errors[0]["loc"]) or None)
+
+
+def _words(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "no such field; remove it, or see /docs for the known ones"
+    return message[0].lower() + message[1:]

@@ -1,0 +1,235 @@
+"""sentence-transformers in this process: the reference that other encoders are compared with."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.domain.vectors import Matrix
+from gateway.embedding.profile import FORBIDDEN_DTYPES
+from gateway.encoders._tokens import ExactTokens, batches
+from gateway.encoders._worker import Worker
+from gateway.errors import (
+    ConfigurationError,
+    MissingExtra,
+    UnsupportedDtype,
+    UpstreamError,
+)
+from gateway.ports import EncoderInfo, Encoding, Health
+
+_BATCH_TOKENS: Final = {"cpu": 2_048}
+_BATCH_TOKENS_ON_ACCELERATORS: Final = 32_768
+_PROBE: Final = "One probe:  it has   spaces, ümläuts and 3 marks!\n"
+
+
+class _Model(Protocol):
+    """The part of `SentenceTransformer` that is used here; its own types are partly unknown."""
+
+    tokenizer: Any
+    truncate_dim: int | None
+    max_seq_length: int | None
+    dtype: object
+    device: object
+
+    def encode(
+        self,
+        inputs: list[str],
+        *,
+        prompt: str,
+        batch_size: int,
+        show_progress_bar: bool,
+        normalize_embeddings: bool,
+    ) -> NDArray[Any]: ...
+
+    def preprocess(self, inputs: list[str], prompt: str) -> Mapping[str, NDArray[Any]]: ...
+
+    def get_embedding_dimension(self) -> int | None: ...
+
+    def __iter__(self) -> Iterator[object]: ...
+
+
+class LocalEncoder:
+    """Encodes final strings in one worker thread: no prompt, no cut, the full vector.
+
+    Vectors are what the checkpoint's modules give (unit length when it ends in Normalize), float32
+    whatever the model computes in.
+    """
+
+    def __init__(
+        self, model: _Model, info: EncoderInfo, tokens: ExactTokens, worker: Worker
+    ) -> None:
+        self._model = model
+        self._info: Final = info
+        self._tokens = tokens
+        self._worker = worker
+        kind = dict(info.details)["device"].partition(":")[0]
+        self._batch_tokens = _BATCH_TOKENS.get(kind, _BATCH_TOKENS_ON_ACCELERATORS)
+
+    @classmethod
+    async def load(
+        cls,
+        model: str,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        threads: int = 1,
+        revision: str | None = None,
+    ) -> "LocalEncoder":
+        """Load a folder or a hub id; `threads` is the intra-op count of torch in this process.
+
+        `device` auto is CUDA or Apple's GPU where there is one; `dtype` auto is bfloat16 on a CUDA
+        device that computes in it, float32 elsewhere.
+
+        Raises:
+            UnsupportedDtype: float16, before anything is loaded, or an unknown dtype.
+            MissingExtra: sentence-transformers is not installed.
+            ConfigurationError: the checkpoint cannot be loaded or its tokens cannot be counted.
+        """
+        _require_dtype(dtype)
+        worker = Worker("local")
+        try:
+            parts = await worker.run(
+                _load, model, device=device, dtype=dtype, threads=threads, revision=revision
+            )
+        except BaseException:
+            await worker.aclose()
+            raise
+        return cls(*parts, worker)
+
+    @property
+    def info(self) -> EncoderInfo:
+        return self._info
+
+    async def encode(self, texts: Sequence[str]) -> Encoding:
+        """Encode batches of like length; other calls get their turn between two of them."""
+        counts = await self._worker.run(self._tokens.fitting, texts)
+        vectors = np.empty((len(texts), self._info.size), np.float32)
+        for batch in batches(counts, padded_tokens=self._batch_tokens):
+            vectors[batch] = await self._worker.run(self._forward, [texts[i] for i in batch])
+        return Encoding(vectors, sum(counts))
+
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return await self._worker.run(self._tokens.counts, texts)
+
+    def token_counter(self) -> Callable[[str], int]:
+        return self._tokens.counter()
+
+    async def health(self) -> Health:
+        return Health("local", ok=not self._worker.closed)
+
+    async def aclose(self) -> None:
+        await self._worker.aclose()
+
+    def _forward(self, texts: list[str]) -> Matrix:
+        """One batch through all modules; an empty prompt keeps a checkpoint's default prompt out."""
+        try:
+            rows = self._model.encode(
+                texts,
+                prompt="",
+                batch_size=len(texts),
+                show_progress_bar=False,
+                normalize_embeddings=False,
+            )
+        except RuntimeError as exc:
+            raise UpstreamError(
+                f"model {self._info.model_id!r} failed on a batch of {len(texts)}: "
+                f"{type(exc).__name__}; see the cause, and the memory of the device",
+                service="local",
+            ) from exc
+        return np.asarray(rows, np.float32)
+
+
+def _require_dtype(dtype: str) -> None:
+    if dtype.lower() in FORBIDDEN_DTYPES:
+        raise UnsupportedDtype(
+            f"dtype {dtype!r} is refused: EmbeddingGemma's activations overflow half precision "
+            "without an error; use float32, bfloat16 or auto",
+            field="dtype",
+        )
+    if dtype not in ("auto", "float32", "bfloat16"):
+        raise UnsupportedDtype(f"no dtype {dtype!r}; use float32, bfloat16 or auto", field="dtype")
+
+
+def _load(
+    model: str, *, device: str, dtype: str, threads: int, revision: str | None
+) -> tuple[_Model, EncoderInfo, ExactTokens]:
+    try:
+        import torch  # noqa: PLC0415
+        from sentence_transformers import SentenceTransformer  # noqa: PLC0415
+    except ImportError as exc:
+        raise MissingExtra("sentence-transformers", "local") from exc
+    torch.set_num_threads(threads)
+    device = _device() if device == "auto" else device
+    dtype = _dtype(device) if dtype == "auto" else dtype
+    try:
+        loaded = cast(
+            "_Model",
+            SentenceTransformer(
+                model, device=device, revision=revision, model_kwargs={"dtype": dtype}
+            ),
+        )
+    except Exception as exc:
+        raise ConfigurationError(
+            f"cannot load model {model!r} on {device!r}: {exc}; give a folder with a checkpoint or a "
+            "hub id that this machine may download"
+        ) from exc
+    loaded.truncate_dim = None
+    info = _describe(loaded, model)
+    tokens = _tokens(loaded, info)
+    return loaded, info, tokens
+
+
+def _device() -> str:
+    import torch  # noqa: PLC0415
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _dtype(device: str) -> str:
+    import torch  # noqa: PLC0415
+
+    on_cuda = device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if on_cuda else "float32"
+
+
+def _describe(loaded: _Model, model: str) -> EncoderInfo:
+    size = loaded.get_embedding_dimension()
+    limit = loaded.max_seq_length
+    if size is None or limit is None:
+        raise ConfigurationError(
+            f"model {model!r} does not say its vector size or max_seq_length; mend its "
+            "sentence_bert_config.json"
+        )
+    return EncoderInfo(
+        kind="local",
+        model_id=model,
+        size=size,
+        max_tokens=limit,
+        dtype=str(loaded.dtype).removeprefix("torch."),
+        details=(
+            ("device", str(loaded.device)),
+            ("modules", ",".join(type(module).__name__ for module in loaded)),
+        ),
+    )
+
+
+def _tokens(loaded: _Model, info: EncoderInfo) -> ExactTokens:
+    """Return a counter of our own, proved on a probe: the model's tokenizer is not thread-safe."""
+    backend = getattr(loaded.tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ConfigurationError(
+            f"model {info.model_id!r} has no fast tokenizer (tokenizer.json), so its tokens cannot "
+            "be counted from several threads; save the checkpoint with one"
+        )
+    definition = cast("str", backend.to_str())
+    tokens = ExactTokens(definition, model_id=info.model_id, max_tokens=info.max_tokens)
+    read = loaded.preprocess([_PROBE], prompt="")["input_ids"].shape[-1]
+    if tokens.counts([_PROBE]) != [read]:
+        raise ConfigurationError(
+            f"model {info.model_id!r} reads {read} tokens where its tokenizer.json counts "
+            f"{tokens.counts([_PROBE])[0]}; it adds something of its own and cannot be served"
+        )
+    return tokens

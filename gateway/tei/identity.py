@@ -1,0 +1,124 @@
+"""Is this the server we think it is? Pure checks over what `/info` and one probe tell.
+
+Sources: TEI's change log and issues (local directories lose their Dense layers before 1.8.3, #732;
+EmbeddingGemma loads from 1.8.1), and the model card (no float16).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.errors import UnsupportedServer
+from gateway.tei.wire import Info
+
+OLDEST: Final = (1, 8, 1)
+DENSE_FROM_DIRECTORY: Final = (1, 8, 3)
+ADVISED: Final = "1.9.3"
+PROBE: Final = "a"
+PROBE_TOKENS: Final = 4
+"""Most tokens of the one-letter probe: the letter, perhaps a word mark, and two specials."""
+HALF: Final = frozenset({"float16", "fp16", "f16", "half"})
+_HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a server must serve.
+
+    `model_ids` are the hub names it may go by (the first is ours), `size` the length of its full
+    vectors, `max_tokens` the longest input it must read, `dtypes` what it may compute in.
+    """
+
+    model_ids: tuple[str, ...]
+    size: int
+    max_tokens: int
+    dtypes: tuple[str, ...]
+
+
+def require_supported(where: str, info: Info, expect: Expectation) -> None:
+    """Refuse a server that would answer wrongly, by what it says of itself.
+
+    Raises:
+        UnsupportedServer: with what is wrong and the remedy.
+    """
+    _require_version(where, info)
+    if not info.embeds:
+        kind = info.model_type if isinstance(info.model_type, str) else ", ".join(info.model_type)
+        _refuse(where, f"serves {info.model_id!r}, a {kind} model", "serve an embedding model")
+    _require_dtype(where, info, expect)
+    if _HUB_ID.fullmatch(info.model_id) and info.model_id not in expect.model_ids:
+        _refuse(
+            where,
+            f"serves model {info.model_id!r}, but {' or '.join(map(repr, expect.model_ids))} is "
+            "configured",
+            "start it with the configured --model-id, or configure the model that it serves",
+        )
+    if info.auto_truncate and info.max_input_length < expect.max_tokens:
+        _refuse(
+            where,
+            f"cuts texts at {info.max_input_length} tokens without a word (auto_truncate is on), "
+            f"but the model reads {expect.max_tokens}",
+            f"start TEI {ADVISED} with --auto-truncate false",
+        )
+
+
+def require_probe(where: str, size: int, tokens: int, expect: Expectation) -> None:
+    """Refuse a server by its answer to `PROBE`: `size` of the vector and `tokens` read.
+
+    Raises:
+        UnsupportedServer: the vectors are another model's, or a prompt is put before every text.
+    """
+    if size != expect.size:
+        _refuse(
+            where,
+            f"makes vectors of size {size}, but {expect.model_ids[0]!r} has {expect.size}",
+            "it serves another model, or one whose Dense layers were not loaded: check --model-id, "
+            f"and use TEI {ADVISED}",
+        )
+    if tokens > PROBE_TOKENS:
+        _refuse(
+            where,
+            f"read {tokens} tokens in a text of one letter: it adds a prompt of its own",
+            "start it without --default-prompt and --default-prompt-name; prompts are added here",
+        )
+
+
+def _require_version(where: str, info: Info) -> None:
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)", info.version)
+    if found is None:
+        _refuse(where, f"names its version {info.version!r}", f"use TEI {ADVISED}")
+        return
+    version = tuple(map(int, found.groups()))
+    if version < OLDEST:
+        _refuse(
+            where,
+            f"is version {info.version}, which does not know this model's architecture",
+            f"use TEI {ADVISED} (1.8.1 is the oldest that can work)",
+        )
+    if version < DENSE_FROM_DIRECTORY and not _HUB_ID.fullmatch(info.model_id):
+        _refuse(
+            where,
+            f"is version {info.version} and serves the local directory {info.model_id!r}: it skips "
+            "the model's Dense layers there and answers wrong vectors without an error",
+            f"use TEI {ADVISED} (mended in 1.8.3), or serve the model by its hub name",
+        )
+
+
+def _require_dtype(where: str, info: Info, expect: Expectation) -> None:
+    if info.model_dtype in HALF:
+        _refuse(
+            where,
+            f"computes in {info.model_dtype!r}: the model's activations overflow half precision "
+            "without an error",
+            "start it with --dtype float32",
+        )
+    if info.model_dtype not in expect.dtypes:
+        _refuse(
+            where,
+            f"computes in {info.model_dtype!r}, but the model allows {' or '.join(expect.dtypes)}",
+            f"start it with --dtype {expect.dtypes[0]}",
+        )
+
+
+def _refuse(where: str, what: str, remedy: str) -> None:
+    raise UnsupportedServer(f"TEI at {where} {what}: {remedy}")

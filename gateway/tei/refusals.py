@@ -1,0 +1,129 @@
+"""What TEI's refusals mean, in our words.
+
+Its statuses differ between versions (a validation error is 413 up to 1.8.3 and 422 from 1.9.0, where
+422 also means malformed JSON), so a refusal is read by the `error_type` (native routes) or `type`
+(OpenAI route) of its body first, and by status only where there is none.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from gateway.errors import (
+    ConfigurationError,
+    GatewayError,
+    InputTooLong,
+    InvalidText,
+    UpstreamOverloaded,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+
+SERVICE: Final = "tei"
+RETRY_AFTER_SECONDS: Final = 1.0
+"""What we advise callers: TEI itself never sends Retry-After."""
+
+
+class BackendFailed(UpstreamUnavailable):
+    """Inference failed (424: out of memory, a CUDA error): may pass once, rarely twice."""
+
+
+class TooMuchAtOnce(UpstreamRejected):
+    """The batch or the body is over a limit of the server: halves of it may pass."""
+
+
+class _ErrorBody(msgspec.Struct):
+    """Both forms: native `{error, error_type}`, OpenAI `{message, type, code}`."""
+
+    error: str = ""
+    error_type: str = ""
+    message: str = ""
+    type: str = ""
+
+
+_read_error: Final = msgspec.json.Decoder(_ErrorBody).decode
+
+
+def refusal(where: str, status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError:
+    """Return our error for an answer that is no success; `where` names the server."""
+    told = _ErrorBody()
+    if headers.get("content-type", "").startswith("application/json"):
+        try:
+            told = _read_error(body)
+        except msgspec.DecodeError:
+            told = _ErrorBody()
+    text = told.error or told.message
+    by_type = BY_TYPE.get(told.error_type or told.type)
+    if by_type is not None:
+        return by_type(f"TEI at {where}: {text}")
+    return _by_status(where, status, headers)
+
+
+def unavailable(message: str) -> UpstreamUnavailable:
+    return UpstreamUnavailable(message, service=SERVICE, retry_after_seconds=RETRY_AFTER_SECONDS)
+
+
+def timed_out(message: str) -> UpstreamTimeout:
+    return UpstreamTimeout(message, service=SERVICE, retry_after_seconds=RETRY_AFTER_SECONDS)
+
+
+def _overloaded(message: str, after: float = RETRY_AFTER_SECONDS) -> UpstreamOverloaded:
+    return UpstreamOverloaded(
+        f"{message}: try again later, or give it more replicas or permits",
+        service=SERVICE,
+        retry_after_seconds=after,
+    )
+
+
+def _backend_failed(message: str) -> UpstreamUnavailable:
+    return BackendFailed(message, service=SERVICE, retry_after_seconds=RETRY_AFTER_SECONDS)
+
+
+def _invalid(message: str) -> GatewayError:
+    if _TOO_LONG.search(message):
+        return InputTooLong(f"{message}; split the text, nothing is cut silently", field="text")
+    if "maximum allowed batch size" in message:
+        return TooMuchAtOnce(message, service=SERVICE)
+    return UpstreamRejected(message, service=SERVICE)
+
+
+def _untokenizable(message: str) -> GatewayError:
+    return InvalidText(f"{message}; the model's tokenizer cannot read the text", field="text")
+
+
+def _empty(message: str) -> GatewayError:
+    return InvalidText(message, field="text")
+
+
+_TOO_LONG: Final = re.compile(r"must have less than \d+ (tokens|characters)")
+
+BY_TYPE: Final[Mapping[str, Callable[[str], GatewayError]]] = {
+    "Unhealthy": unavailable,
+    "Backend": _backend_failed,
+    "Overloaded": _overloaded,
+    "Validation": _invalid,
+    "Tokenizer": _untokenizable,
+    "Empty": _empty,
+}
+"""Every value of TEI's `ErrorType` enum (router/src/lib.rs)."""
+
+
+def _by_status(where: str, status: int, headers: Mapping[str, str]) -> GatewayError:
+    message = f"TEI at {where} answered status {status}"
+    if status == 401:
+        return ConfigurationError(
+            f"{message}: it wants another API key; set the one it was started with"
+        )
+    if status == 429:
+        after = headers.get("retry-after", "")
+        return _overloaded(message, max(1.0, float(after)) if after.isdecimal() else 1.0)
+    if status == 413:
+        return TooMuchAtOnce(f"{message}: the body is over its payload limit", service=SERVICE)
+    if status == 424:
+        return _backend_failed(message)
+    if status >= 500:
+        return unavailable(f"{message}: it, or a proxy before it, is not ready")
+    return UpstreamRejected(f"{message}: is there a TEI server at that address?", service=SERVICE)

@@ -1,0 +1,157 @@
+"""TEI's JSON: bodies we send and answers we read.
+
+Contract of text-embeddings-inference 1.8.1 to 1.9.3 (router/src/http/types.rs).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeVar
+
+import msgspec
+import numpy as np
+import pybase64
+
+from gateway.domain.vectors import Matrix
+from gateway.errors import InvalidText, UpstreamError
+from gateway.tei.refusals import SERVICE
+
+T = TypeVar("T")
+
+
+class Info(msgspec.Struct, frozen=True):
+    """`GET /info`: the limits and the model of a running server. It tells no vector size."""
+
+    model_id: str
+    model_dtype: str
+    version: str
+    max_concurrent_requests: int
+    max_input_length: int
+    max_client_batch_size: int
+    model_type: dict[str, msgspec.Raw] | str
+    auto_truncate: bool = False
+    max_batch_tokens: int | None = None
+    max_batch_requests: int | None = None
+    model_sha: str | None = None
+
+    @property
+    def embeds(self) -> bool:
+        """Whether it serves an embedding model, not a classifier or a reranker."""
+        return "embedding" in self.model_type
+
+
+class _Item(msgspec.Struct):
+    embedding: str
+    index: int
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int
+
+
+class _Embeddings(msgspec.Struct):
+    data: list[_Item]
+    usage: _Usage
+
+
+class _Token(msgspec.Struct):
+    id: int
+
+
+_encode_text: Final = msgspec.json.Encoder().encode
+_read_info: Final = msgspec.json.Decoder(Info).decode
+_read_embeddings: Final = msgspec.json.Decoder(_Embeddings).decode
+_read_rows: Final = msgspec.json.Decoder(list[list[float | None]]).decode
+_read_tokens: Final = msgspec.json.Decoder(list[list[_Token]]).decode
+
+
+def text_json(text: str, index: int) -> bytes:
+    """Return a text as JSON.
+
+    Raises:
+        InvalidText: it has a lone surrogate, which no JSON body can carry.
+    """
+    try:
+        return _encode_text(text)
+    except UnicodeEncodeError as exc:
+        raise InvalidText(
+            f"input {index} has a lone surrogate at character {exc.start}: mend its encoding",
+            index=index,
+            field="text",
+        ) from exc
+
+
+def openai_body(texts: Iterable[bytes]) -> bytes:
+    """Body of `POST /v1/embeddings` for texts already in JSON."""
+    return b'{"input":[' + b",".join(texts) + b'],"encoding_format":"base64"}'
+
+
+def native_body(texts: Iterable[bytes]) -> bytes:
+    """Body of `POST /embed` that forbids truncation, whatever the server's default is."""
+    return b'{"inputs":[' + b",".join(texts) + b'],"truncate":false}'
+
+
+def tokenize_body(texts: Iterable[bytes], *, add_special_tokens: bool) -> bytes:
+    """Body of `POST /tokenize` for texts already in JSON."""
+    flag = b"true" if add_special_tokens else b"false"
+    return b'{"inputs":[' + b",".join(texts) + b'],"add_special_tokens":' + flag + b"}"
+
+
+def decode_info(body: bytes) -> Info:
+    """Read `/info`, or raise `UpstreamError` where it is not TEI's."""
+    return _decode(_read_info, body, "/info")
+
+
+def decode_openai(body: bytes, count: int) -> tuple[Matrix, int]:
+    """Read `/v1/embeddings`: rows in the order of the inputs, shape (count, size), and the tokens.
+
+    Rows are as the server sent them, bit for bit: NaN and zeros pass.
+
+    Raises:
+        UpstreamError: not `count` vectors of one length, each index once.
+    """
+    answer = _decode(_read_embeddings, body, "/v1/embeddings")
+    data = answer.data
+    if [item.index for item in data] != list(range(count)):
+        data = sorted(data, key=_index)
+        if [item.index for item in data] != list(range(count)):
+            raise _broken(f"answered {len(data)} vectors with wrong indexes for {count} inputs")
+    try:
+        rows = [pybase64.b64decode(item.embedding) for item in data]
+    except ValueError as exc:
+        raise _broken("answered a vector that is not base64") from exc
+    width = len(rows[0])
+    if width == 0 or width % 4 or any(len(row) != width for row in rows):
+        raise _broken("answered vectors of different or broken lengths")
+    flat = np.frombuffer(bytearray().join(rows), "<f4").astype(np.float32, copy=False)
+    return flat.reshape(count, -1), answer.usage.prompt_tokens
+
+
+def decode_native(body: bytes, count: int, headers: Mapping[str, str]) -> tuple[Matrix, int]:
+    """Read `/embed`, as `decode_openai`; `null` becomes NaN; the tokens come from a header."""
+    rows = _decode(_read_rows, body, "/embed")
+    if len(rows) != count or not rows[0] or any(len(row) != len(rows[0]) for row in rows):
+        raise _broken(f"answered {len(rows)} vectors or broken lengths for {count} inputs")
+    tokens = headers.get("x-compute-tokens", "")
+    return np.array(rows, np.float32), int(tokens) if tokens.isdecimal() else 0
+
+
+def decode_token_ids(body: bytes, count: int) -> list[list[int]]:
+    """Read `/tokenize`: the token ids of each input."""
+    rows = _decode(_read_tokens, body, "/tokenize")
+    if len(rows) != count:
+        raise _broken(f"tokenised {len(rows)} texts of {count}")
+    return [[token.id for token in row] for row in rows]
+
+
+def _decode(decode: Callable[[bytes], T], body: bytes, route: str) -> T:
+    try:
+        return decode(body)
+    except msgspec.DecodeError as exc:
+        raise _broken(f"answered {route} with a body that is not TEI's ({exc})") from exc
+
+
+def _broken(what: str) -> UpstreamError:
+    return UpstreamError(f"the TEI server {what}; check what serves that address", service=SERVICE)
+
+
+def _index(item: _Item) -> int:
+    return item.index

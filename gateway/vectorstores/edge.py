@@ -1,0 +1,188 @@
+"""The embedded store: Qdrant's own engine on disk, in one worker process of ours.
+
+An acknowledged write is in the engine's log and survives `kill -9`; with `sync_writes` it is on
+the disk itself, and several writers share one flush.
+"""
+
+import importlib.util
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
+
+from gateway.domain.collections import CollectionInfo, CollectionSpec, require_same
+from gateway.domain.documents import EmbeddedChunk, StoredChunk
+from gateway.domain.search import DenseQuery, Filter, Hit
+from gateway.errors import CollectionNotFound, MissingExtra, UpstreamError
+from gateway.events import Sink, discard
+from gateway.ports import Health
+from gateway.vectorstores.conditions import compile_filter, optional_filter, wants_acorn
+from gateway.vectorstores.edge_process import SERVICE, EdgeProcess, WorkerOptions
+from gateway.vectorstores.edge_wire import pack_ids
+from gateway.vectorstores.payload import to_hit, to_stored
+from gateway.vectorstores.points import require_query, to_points
+from gateway.vectorstores.ranking import engine_threshold, page
+from gateway.vectorstores.schema import spec_from_json, spec_to_json
+
+_WRITE_POINTS: Final = 512
+_PAGE: Final = 256
+
+
+class EdgeStore:
+    """A `gateway.ports.VectorStore` over one folder; one gateway process may open it at a time."""
+
+    def __init__(self, root: Path, process: EdgeProcess) -> None:
+        self._root = root
+        self._process = process
+        self._specs: dict[str, CollectionSpec] = {}
+        for data in process.specs:
+            if (spec := spec_from_json(data)) is not None:
+                self._specs[spec.name] = spec
+
+    @classmethod
+    async def open(
+        cls,
+        root: Path,
+        *,
+        flush_seconds: float = 3.0,
+        sync_writes: bool = False,
+        timeout_seconds: float = 60.0,
+        sink: Sink = discard,
+    ) -> "EdgeStore":
+        """Start the worker on `root`, which is made if it does not exist.
+
+        Raises:
+            MissingExtra: qdrant-edge-py is not installed.
+            StoreLocked: another process has the folder.
+            UpstreamUnavailable: the worker did not come up.
+        """
+        if importlib.util.find_spec("qdrant_edge") is None:
+            raise MissingExtra("the embedded store (qdrant-edge-py)", "embedded")
+        options = WorkerOptions(root, flush_seconds, sync_writes, timeout_seconds, sink)
+        process = EdgeProcess(options)
+        await process.start()
+        return cls(root, process)
+
+    @property
+    def worker_pid(self) -> int | None:
+        """Process id of the living worker; None between its death and the next call."""
+        return self._process.pid
+
+    @property
+    def indexing(self) -> bool:
+        """Say whether the quiet is used to build an index, which the next call will put off."""
+        return self._process.indexing
+
+    async def ensure(self, spec: CollectionSpec) -> CollectionSpec:
+        known = self._specs.get(spec.name)
+        if known is None:
+            stored = await self._process.call("ensure", spec=spec_to_json(spec))
+            known = spec_from_json(stored) or spec
+            self._specs[spec.name] = known
+        return require_same(known, spec)
+
+    async def spec(self, name: str) -> CollectionSpec:
+        try:
+            return self._specs[name]
+        except KeyError:
+            raise CollectionNotFound(name) from None
+
+    async def describe(self, name: str) -> CollectionInfo:
+        return CollectionInfo(await self.spec(name), await self.count(name))
+
+    async def list_collections(self) -> list[CollectionInfo]:
+        return [await self.describe(name) for name in sorted(self._specs)]
+
+    async def drop(self, name: str) -> None:
+        await self.spec(name)
+        await self._process.call("drop", name=name)
+        self._specs.pop(name, None)
+
+    async def upsert(self, name: str, chunks: Sequence[EmbeddedChunk]) -> None:
+        points = to_points(await self.spec(name), chunks)
+        for start in range(0, len(points), _WRITE_POINTS):
+            batch = points.batch(start, _WRITE_POINTS)
+            await self._process.call(
+                "upsert",
+                name=name,
+                ids=pack_ids(batch.ids),
+                vectors=batch.vectors.tobytes(),
+                payloads=batch.payloads,
+            )
+
+    async def delete(self, name: str, where: Filter) -> None:
+        clause = compile_filter(where, await self.spec(name))
+        await self._process.call("delete", name=name, where=clause)
+
+    async def get(
+        self, name: str, ids: Sequence[UUID], *, with_vectors: bool = False
+    ) -> list[StoredChunk]:
+        await self.spec(name)
+        if not ids:
+            return []
+        rows = await self._process.call(
+            "get", name=name, ids=pack_ids(ids), with_vectors=with_vectors
+        )
+        found = {stored.id: stored for stored in map(_stored, rows)}
+        return [found[key] for key in ids if key in found]
+
+    async def scroll(
+        self, name: str, where: Filter | None = None, *, with_vectors: bool = False
+    ) -> AsyncIterator[StoredChunk]:
+        clause = optional_filter(where, await self.spec(name))
+        after: bytes | None = None
+        while True:
+            rows, after = await self._process.call(
+                "scroll",
+                name=name,
+                where=clause,
+                after=after,
+                limit=_PAGE,
+                with_vectors=with_vectors,
+            )
+            for row in rows:
+                yield _stored(row)
+            if after is None:
+                return
+
+    async def count(self, name: str, where: Filter | None = None) -> int:
+        clause = optional_filter(where, await self.spec(name))
+        return await self._process.call("count", name=name, where=clause)
+
+    async def query(self, name: str, query: DenseQuery) -> list[Hit]:
+        spec = await self.spec(name)
+        asked = require_query(spec, query)
+        request = {
+            "name": name,
+            "vector": asked.vector.tobytes(),
+            "where": optional_filter(asked.where, spec),
+            "threshold": engine_threshold(asked.score_threshold),
+            "exact": asked.exact,
+            "acorn": wants_acorn(asked.where),
+        }
+
+        async def fetch(limit: int) -> list[Hit]:
+            rows = await self._process.call("query", limit=limit, **request)
+            return [to_hit(UUID(bytes=key), payload, score) for key, score, payload in rows]
+
+        return await page(asked, fetch)
+
+    async def health(self) -> Health:
+        """Say whether the worker lives; a living one is not disturbed, a dead one is replaced."""
+        if not self._process.alive:
+            try:
+                await self._process.call("ping")
+            except UpstreamError as exc:
+                return Health(SERVICE, ok=False, detail=exc.message)
+        return Health(SERVICE, ok=True, detail=f"{len(self._specs)} collections at {self._root}")
+
+    async def aclose(self) -> None:
+        await self._process.aclose()
+
+
+def _stored(row: Any) -> StoredChunk:
+    key, payload, vector = row
+    values = None if vector is None else np.frombuffer(vector, np.float32)
+    return to_stored(UUID(bytes=key), payload, values)

@@ -1,0 +1,138 @@
+"""Collections of a Qdrant server: made once, recognised by our metadata, remembered for seconds."""
+
+import math
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final
+
+from qdrant_client import AsyncQdrantClient, models
+
+from gateway.domain.collections import CollectionSpec, require_same
+from gateway.errors import (
+    CollectionMismatch,
+    CollectionNotFound,
+    UnsupportedServer,
+    UpstreamRejected,
+    UpstreamTimeout,
+)
+from gateway.vectorstores import qdrant_schema as schema
+from gateway.vectorstores.qdrant_calls import Caller
+from gateway.vectorstores.qdrant_errors import SERVICE
+from gateway.vectorstores.schema import spec_from_json, spec_to_json
+
+NEEDS: Final = ".".join(map(str, schema.FLOOR))
+_SPEC_SECONDS: Final = 5.0
+"""How long a spec is believed: another gateway may drop and remake a collection meanwhile."""
+
+
+class QdrantCollections:
+    """Specs of one server. `indexes` says whether it can index payloads (in-memory mode cannot)."""
+
+    def __init__(
+        self, client: AsyncQdrantClient, *, reads: Caller, writes: Caller, indexes: bool
+    ) -> None:
+        self._client = client
+        self._reads, self._writes = reads, writes
+        self._indexes = indexes
+        self._specs: dict[str, tuple[float, CollectionSpec]] = {}
+
+    async def names(self) -> list[str]:
+        """All collections of the server, ours or not."""
+        listed = await self._reads("list_collections", None, self._client.get_collections)
+        return sorted(found.name for found in listed.collections)
+
+    async def spec(self, name: str) -> CollectionSpec:
+        """Return the stored spec; what was read within the last seconds is not read again.
+
+        Raises:
+            CollectionMismatch: the collection is there, but a gateway did not make it.
+        """
+        until, known = self._specs.get(name, (0.0, None))
+        if known is not None and time.monotonic() < until:
+            return known
+        return self._remember(name, await self._info(name))
+
+    async def ensure(self, spec: CollectionSpec) -> CollectionSpec:
+        try:
+            info = await self._info(spec.name)
+        except CollectionNotFound:
+            info = await self._create(spec)
+        stored = require_same(self._remember(spec.name, info), spec)
+        if self._indexes:
+            await self._index(stored, info.payload_schema)
+        return stored
+
+    async def drop(self, name: str) -> None:
+        self._specs.pop(name, None)
+        await self.spec(name)
+        call = partial(self._client.delete_collection, name, timeout=self.write_timeout)
+        await self._writes("drop", name, call)
+        self._specs.pop(name, None)
+
+    async def write(
+        self, operation: str, name: str, call: Callable[[], Awaitable[models.UpdateResult]]
+    ) -> None:
+        """Run a write and see that it is applied, not only received."""
+        try:
+            result = await self._writes(operation, name, call)
+        except CollectionNotFound:
+            self._specs.pop(name, None)
+            raise
+        if result.status != models.UpdateStatus.COMPLETED:
+            raise UpstreamTimeout(
+                f"Qdrant took {operation!r} on {name!r} but had not applied it in time "
+                f"(status {result.status.value}); try again",
+                service=SERVICE,
+            )
+
+    @property
+    def write_timeout(self) -> int:
+        """Whole seconds, as the server takes them."""
+        return math.ceil(self._writes.timeout_seconds)
+
+    async def _info(self, name: str) -> models.CollectionInfo:
+        return await self._reads("describe", name, partial(self._client.get_collection, name))
+
+    def _remember(self, name: str, info: models.CollectionInfo) -> CollectionSpec:
+        spec = spec_from_json(info.config.metadata)
+        if spec is None:
+            raise CollectionMismatch(
+                f"collection {name!r} is in this Qdrant but was not made by a gateway; "
+                "choose another name"
+            )
+        self._specs[name] = (time.monotonic() + _SPEC_SECONDS, spec)
+        return spec
+
+    async def _create(self, spec: CollectionSpec) -> models.CollectionInfo:
+        """Create the collection; that another gateway was faster is no error."""
+        create = partial(
+            self._client.create_collection,
+            spec.name,
+            vectors_config=schema.vectors_config(spec.size),
+            optimizers_config=schema.optimizers_config(spec.size),
+            metadata=spec_to_json(spec),
+            timeout=self.write_timeout,
+        )
+        try:
+            await self._writes("create", spec.name, create)
+        except UpstreamRejected as refusal:
+            try:
+                return await self._info(spec.name)
+            except CollectionNotFound:
+                raise refusal from None
+        info = await self._info(spec.name)
+        if info.config.metadata is None:
+            raise UnsupportedServer(
+                f"this Qdrant keeps no metadata with collection {spec.name!r}; upgrade the server "
+                f"to {NEEDS} or newer, delete that collection and try again"
+            )
+        return info
+
+    async def _index(self, spec: CollectionSpec, present: dict[str, Any]) -> None:
+        """Create the payload indexes that are missing: before the first point, or after a crash."""
+        for field, kind in schema.payload_indexes(spec).items():
+            if field not in present:
+                timeout = self.write_timeout
+                call = partial(self._client.create_payload_index, spec.name, field, kind)
+                await self.write("index", spec.name, partial(call, wait=True, timeout=timeout))

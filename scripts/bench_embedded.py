@@ -13,8 +13,6 @@ from pathlib import Path
 
 import numpy as np
 from bench_http import free_port, process, wait_for
-from gateway.ingest.pipeline import Ingestor
-from gateway.vectorstores.edge import EdgeStore
 
 from gateway.domain.collections import CollectionSpec
 from gateway.domain.documents import Chunk, Document, EmbeddedChunk
@@ -22,6 +20,8 @@ from gateway.domain.search import DenseQuery
 from gateway.embedding.catalog import EMBEDDING_GEMMA_300M
 from gateway.embedding.embedder import Embedder
 from gateway.encoders.fake import FakeEncoder
+from gateway.ingest.pipeline import Ingestor
+from gateway.vectorstores.edge import EdgeStore
 
 WORDS = [f"word{i}" for i in range(5_000)]
 DIM = 512

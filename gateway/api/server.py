@@ -39,7 +39,11 @@ def serve(settings: Settings) -> None:
     logging.getLogger("uvicorn.error").addFilter(lambda _record: not failures)
     app = create_app(settings, open_runtime=opened)
     grace = settings.server.shutdown_seconds
-    DrainingServer(server_config(app, settings), app.state.drain, grace).run()
+    try:
+        DrainingServer(server_config(app, settings), app.state.drain, grace).run()
+    except SystemExit:  # uvicorn leaves so when the lifespan fails; our error says why
+        if not failures:
+            raise
     if failures:
         raise failures[0]
 

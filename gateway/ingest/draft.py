@@ -1,7 +1,8 @@
 """A document on its way into a collection."""
 
+import asyncio
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.domain.documents import Chunk, Document
 from gateway.errors import GatewayError
@@ -11,7 +12,11 @@ from gateway.ingest.report import Outcome, Row
 
 @dataclass(slots=True)
 class Draft:
-    """What is known so far. `known`: the collection had it before; `surplus`: with more chunks."""
+    """What is known so far. `known`: the collection had it before; `surplus`: with more chunks.
+
+    `head` is set when chunk 0 is acknowledged, or the document given up. Later chunks wait for it:
+    where any chunk of a document is stored, chunk 0 is, and tells how many were meant.
+    """
 
     document: Document
     content_hash: str = ""
@@ -22,6 +27,7 @@ class Draft:
     written: int = 0
     tokens: int = 0
     reason: str = ""
+    head: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def id(self) -> str:
@@ -39,6 +45,7 @@ class Draft:
     def fail(self, error: GatewayError) -> None:
         """Give the document up; the first reason stays."""
         self.reason = self.reason or f"{error.slug}: {error}"
+        self.head.set()
 
     def row(self) -> Row:
         return Row(

@@ -77,17 +77,30 @@ class Writer:
             raise refused[-1]  # every document refused: the service is at fault, not they
 
     async def _store_slices(self, batch: Sequence[Slice]) -> None:
-        parts = [(piece.draft, piece.chunks()) for piece in batch]
-        chunks = [chunk for _, part in parts for chunk in part]
-        if not chunks:
+        embedded = await self._embed([chunk for piece in batch for chunk in piece.chunks()])
+        for piece in batch:
+            if piece.start:
+                await piece.draft.head.wait()
+        failed = {piece.draft.id for piece in batch if piece.draft.failed}
+        embedded = [item for item in embedded if item.chunk.document_id not in failed]
+        if not embedded:
             return
-        await self._store.upsert(self._spec.name, await self._embed(chunks))
-        for draft, part in parts:
-            draft.written += len(part)
-            draft.tokens += sum(chunk.tokens for chunk in part)
+        await self._store.upsert(self._spec.name, embedded)
+        self._acknowledge(batch, [item.chunk for item in embedded])
+
+    def _acknowledge(self, batch: Sequence[Slice], chunks: Sequence[Chunk]) -> None:
+        drafts = {piece.draft.id: piece.draft for piece in batch}
+        for chunk in chunks:
+            draft = drafts[chunk.document_id]
+            draft.written += 1
+            draft.tokens += chunk.tokens
+            if chunk.index == 0:
+                draft.head.set()
         self._tally.wrote(len(chunks), sum(chunk.tokens for chunk in chunks))
 
     async def _embed(self, chunks: Sequence[Chunk]) -> list[EmbeddedChunk]:
+        if not chunks:
+            return []
         titled = self._embedder.profile.title_rule is not None
         inputs = [Input(chunk.text, chunk.title if titled else None) for chunk in chunks]
         embeddings = await self._embedder.embed(

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gateway.domain.collections import CollectionInfo, CollectionSpec, FieldType, require_same
+from gateway.domain.collections import CollectionInfo, CollectionSpec, FieldType
 from gateway.embedding.embedder import Embedder
-from gateway.errors import CollectionNotFound
+from gateway.errors import CollectionNotFound, SpaceMismatch
 from gateway.ports import VectorStore
 
 NO_FIELDS: Mapping[str, FieldType] = MappingProxyType({})
@@ -67,7 +67,9 @@ class Collections:
             CollectionNotFound, SpaceMismatch.
         """
         stored = await self._store.spec(name)
-        return require_same(stored, self.spec(name, size=stored.size))
+        if stored.space != self._embedder.space:
+            raise SpaceMismatch(name, stored=stored.space, offered=self._embedder.space)
+        return stored
 
     async def open_or_create(self, name: str) -> CollectionSpec:
         """Open a collection whatever its size, or make it with the defaults."""

@@ -122,7 +122,7 @@ def test_unknown_routes_and_methods_are_problems_too(client: TestClient[Litestar
     missing = client.get("/nothing/here")
     wrong = client.patch("/info")
     assert (missing.status_code, wrong.status_code) == (404, 405)
-    assert wrong.headers["allow"] == "GET, OPTIONS"
+    assert set(wrong.headers["allow"].split(", ")) == {"GET", "OPTIONS"}
     for response in (missing, wrong):
         assert response.headers["content-type"] == "application/problem+json"
         assert json.loads(response.content)["detail"]

@@ -5,9 +5,14 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Models come from folders here: a hub that is asked by mistake must fail at once. Read at import.
 os.environ["HF_HUB_OFFLINE"] = "1"  # noqa: TID251
+
+# A shared machine pauses now and then; that is no failure of what is tested.
+settings.register_profile("gateway", deadline=None)
+settings.load_profile("gateway")
 
 
 @pytest.fixture(scope="session")

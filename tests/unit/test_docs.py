@@ -19,6 +19,7 @@ from gateway.cli.app import app
 from gateway.embedding.catalog import CATALOG, load_profiles
 from gateway.errors import GatewayError
 from gateway.schemas.collections import CollectionRequest
+from gateway.schemas.documents import DocumentsBody
 from gateway.schemas.search import SearchRequest
 from gateway.settings import CONFIG_VARIABLE, Settings, known_paths, variable_name
 
@@ -153,6 +154,8 @@ def check_body(method: str, path: str, body: str) -> None:
         asked = SearchRequest.model_validate_json(body)
         if asked.filter is not None:
             parse_filter(asked.filter)
+    elif path.endswith("/documents"):
+        DocumentsBody.model_validate_json(body)
     elif method == "PUT":
         CollectionRequest.model_validate_json(body)
     else:

@@ -1,10 +1,12 @@
 """The commands, run as processes: what they print, what they store, how they exit."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
 
+import httpx
 import pytest
 
 from tests.support.cli import Shell, ids
@@ -132,7 +134,12 @@ def test_config_names_value_source_and_hides_secrets(shell: Shell) -> None:
     open_ = shell.run("config", "show", "--no-redact", "--json", GATEWAY_SERVER__API_KEYS="sesame")
     assert open_.json["server.api_keys"]["value"] == ["sesame"]
     checked = shell.run("config", "check", "--json").json
-    assert checked == {"ok": True, "profile": "embeddinggemma-300m", "encoder": "fake", "store": "edge"}
+    assert checked == {
+        "ok": True,
+        "profile": "embeddinggemma-300m",
+        "encoder": "fake",
+        "store": "edge",
+    }
 
 
 def test_doctor_finds_a_healthy_gateway_well_and_a_dead_server_ill(shell: Shell) -> None:
@@ -150,26 +157,57 @@ def test_doctor_finds_a_healthy_gateway_well_and_a_dead_server_ill(shell: Shell)
 def test_help_is_for_people(shell: Shell) -> None:
     ran = shell.run("--help")
     assert ran.code == 0
-    for command in ("serve", "ingest", "search", "embed", "collections", "profile", "doctor", "config"):
+    for command in (
+        "serve",
+        "ingest",
+        "search",
+        "embed",
+        "collections",
+        "profile",
+        "doctor",
+        "config",
+    ):
         assert command in ran.out
     assert "Example" in shell.run("ingest", "--help").out
     assert shell.run("--version").out.strip() == "0.1.0"
 
 
 def test_a_second_writer_is_told_who_holds_the_store(shell: Shell) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = str(sock.getsockname()[1])
     server = subprocess.Popen(
-        [sys.executable, "-m", "gateway", "serve", "--port", "0"],
+        [sys.executable, "-m", "gateway", "serve", "--port", port],
         env=shell.environment(GATEWAY_LOG__LEVEL="error"),
         cwd=shell.home,
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 30
-        while (ran := shell.run("collections", "list")).code == 0:
-            assert time.monotonic() < deadline
+        wait_until_alive(f"http://127.0.0.1:{port}/livez")
+        ran = shell.run("collections", "list")
         assert ran.code == 2
         assert "store-locked" in ran.err
     finally:
         server.terminate()
         server.wait(30)
     assert shell.run("collections", "list").code == 0
+
+
+def wait_until_alive(url: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if httpx.get(url, timeout=1).status_code == 200:
+                return
+        except httpx.TransportError:
+            assert time.monotonic() < deadline, "the gateway did not start"
+            time.sleep(0.1)
+
+
+def test_a_gateway_that_cannot_open_says_why_and_exits_2(shell: Shell) -> None:
+    ran = shell.run("serve", "--port", "0", "--set", "size=300")
+    assert ran.code == 2
+    assert "unsupported-size" in ran.err
+    ran = shell.run("serve", "--host", "0.0.0.0", "--port", "0")
+    assert ran.code == 2
+    assert "API keys" in ran.err

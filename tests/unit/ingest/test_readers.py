@@ -44,7 +44,9 @@ def test_markdown_takes_title_and_metadata_from_its_front_matter(tmp_path: Path)
 def test_markdown_without_front_matter_is_kept_whole_and_named_by_its_first_heading(
     tmp_path: Path,
 ) -> None:
-    found = document(tmp_path / "a.markdown", b"```\n# code\n```\n\nThe *real* `one`\n===\n\ntext\n")
+    found = document(
+        tmp_path / "a.markdown", b"```\n# code\n```\n\nThe *real* `one`\n===\n\ntext\n"
+    )
     assert found.title == "The real one"
     assert found.text.startswith("```\n# code")
 

@@ -98,5 +98,5 @@ def test_metadata_that_explodes_or_nests_without_end_is_refused() -> None:
 
 
 def test_metadata_takes_json_values_only() -> None:
-    with pytest.raises(InvalidDocument, match="metadata.v is a bytes"):
+    with pytest.raises(InvalidDocument, match=r"metadata\.v is a bytes"):
         plain_metadata({"v": b"x"})

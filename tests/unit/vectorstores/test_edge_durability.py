@@ -78,7 +78,8 @@ async def test_killing_the_worker_amid_upserts_loses_no_acknowledged_point(tmp_p
 
     await asyncio.gather(kill_three_times(), *(write(base * 10**6) for base in range(4)))
     found = {stored.chunk.index for stored in await drained(store, "docs")}
-    assert found == acknowledged
+    assert found >= acknowledged
+    assert len(found - acknowledged) <= 4  # one a writer: applied, but the worker died unheard
     assert len(set(killed)) == 3
     assert set(failures) == {"edge"}
     assert (await store.query("docs", DenseQuery(made("d", 5).vector, 1)))[0].score == 1.0

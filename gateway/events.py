@@ -29,7 +29,10 @@ class Searched:
 
 @dataclass(frozen=True, slots=True)
 class DocumentDone:
-    """One document left the ingest pipeline; `outcome` is added, updated, unchanged, empty or failed."""
+    """One document left the ingest pipeline.
+
+    `outcome` is added, updated, unchanged, empty or failed; `chunks` and `tokens` were written now.
+    """
 
     collection: str
     outcome: str

@@ -9,7 +9,13 @@ from litestar.types import HTTPRequestEvent
 
 from gateway.api.bodies import AnyRequest, too_large
 from gateway.api.drain import Drain
-from gateway.errors import GatewayError, InvalidRequest, RequestTimeout, UpstreamUnavailable
+from gateway.errors import (
+    GatewayError,
+    InvalidRequest,
+    PayloadTooLarge,
+    RequestTimeout,
+    UpstreamUnavailable,
+)
 from gateway.settings import ServerSettings
 
 POLL_SECONDS: Final = 0.25
@@ -40,19 +46,21 @@ class StreamedBody:
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it comes."""
-        size = 0
+        room = self._server.max_stream_bytes
         more = True
         while more:
             event = await self._next()
             if event is None:
                 return
-            size += len(event["body"])
-            if size > self._server.max_stream_bytes:
-                self.cut = too_large(self._server.max_stream_bytes)
-                return
-            self._lines += event["body"].count(b"\n")
-            yield event["body"]
-            more = event["more_body"]
+            data, more = event["body"], event["more_body"]
+            fits = len(data) <= room
+            room -= len(data)
+            if not fits:
+                data, more = data[: data.rfind(b"\n", 0, len(data) + room) + 1], False
+            self._lines += data.count(b"\n")
+            yield data
+            if not fits:
+                self.cut = self._over()
 
     async def _next(self) -> HTTPRequestEvent | None:
         """Wait for the next piece; None when there will be none."""
@@ -74,10 +82,17 @@ class StreamedBody:
 
     def _reason(self, idle_seconds: float) -> GatewayError | None:
         """Say why to stop waiting, if there is a reason."""
-        again = f"send it again from line {self._lines + 1}, what came before is in the report"
+        again = self._again()
         if self._drain.seconds_left() == 0:
             return UpstreamUnavailable(f"the gateway is stopping; {again}", service="gateway")
         limit = self._server.request_timeout_seconds
         if idle_seconds > limit:
             return RequestTimeout(f"nothing came for {limit:g} s; {again}")
         return None
+
+    def _over(self) -> PayloadTooLarge:
+        limit = self._server.max_stream_bytes
+        return PayloadTooLarge(f"the stream is over {limit} bytes; {self._again()}")
+
+    def _again(self) -> str:
+        return f"send it again from line {self._lines + 1}, what came before is in the report"

@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import chain
 from threading import Lock
 from typing import Final, TypeAlias
 
@@ -87,6 +88,20 @@ class FakeEncoder:
         return words
 
 
+class _Rows(dict[str, int]):
+    """The row of each word; a word met first gets the next row and is put down there."""
+
+    def __init__(self, learn: Callable[[int, str], None]) -> None:
+        super().__init__()
+        self._learn = learn
+
+    def __missing__(self, word: str) -> int:
+        row = len(self)
+        self._learn(row, word)
+        self[word] = row
+        return row
+
+
 class _WordTable:
     """Hashed places and weights of words, remembered up to a bound. Safe to share by threads."""
 
@@ -94,7 +109,7 @@ class _WordTable:
         self._size = size
         self._width = size // _SLOTS
         self._strata = np.arange(_SLOTS, dtype=np.int64) * self._width
-        self._rows: dict[str, int] = {}
+        self._rows: Final = _Rows(self._learn)
         self._places = np.empty((capacity, 2 * _SLOTS), np.uint16)
         self._weights = np.empty((capacity, 2 * _SLOTS), np.int8)
         self._lock = Lock()
@@ -105,9 +120,8 @@ class _WordTable:
         with self._lock:
             if len(self._rows) + sum(counts) > len(self._places):
                 self._rows.clear()
-            found = np.fromiter(
-                (self._row(word) for _, words in group for word in words), np.int64, sum(counts)
-            )
+            words = chain.from_iterable(words for _, words in group)
+            found = np.fromiter(map(self._rows.__getitem__, words), np.int64, sum(counts))
             offsets = np.repeat(np.arange(len(group)) * self._size, counts)
             places = self._places[found] + offsets[:, None]
             weights = self._weights[found]
@@ -119,15 +133,9 @@ class _WordTable:
             row[at] += signs
         return total.astype(np.float32)
 
-    def _row(self, word: str) -> int:
-        row = self._rows.get(word)
-        if row is None:
-            row = self._rows[word] = len(self._rows)
-            self._learn(row, word.casefold())
-        return row
-
-    def _learn(self, row: int, word: str) -> None:
+    def _learn(self, row: int, spelling: str) -> None:
         """Put down a word: itself twice as heavy as its letters; long words weigh more."""
+        word = spelling.casefold()
         weight = 0 if word.isascii() and not word.isalnum() and len(word) == 1 else _weight(word)
         own, own_signs = self._spread(_hashes(word))
         letters, letter_signs = self._spread(_letters(word))

@@ -180,7 +180,7 @@ class _Cut:
                 spans.append(Span(start, end, tokens))
             else:
                 todo.extend(reversed(self._smaller(start, end, tokens, overlap)))
-        return spans
+        return _in_order(spans) if overlap else spans
 
     def _smaller(self, start: int, end: int, tokens: int, overlap: int) -> list[tuple[int, int]]:
         """Split an oversize piece into even parts, each shorter than the piece."""
@@ -220,6 +220,15 @@ class _Cut:
             "leaves no room for text; shorten the title or raise ingest.chunk_tokens",
             field="title",
         )
+
+
+def _in_order(spans: Sequence[Span]) -> list[Span]:
+    """Sort overlapping spans, and drop those that lie inside another."""
+    kept: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start, -span.end)):
+        if not kept or span.end > kept[-1].end:
+            kept.append(span)
+    return kept
 
 
 def _sample(text: str, size: int) -> str:

@@ -32,7 +32,9 @@ def test_vectors_arrive_by_default_base64_and_as_numbers(client: openai.OpenAI) 
         model=QUERY, input=["red planet", "blue sea"], encoding_format="float"
     )
     for packed, listed in zip(default.data, numbers.data, strict=True):
-        assert np.array_equal(np.float32(packed.embedding), np.float32(listed.embedding))
+        assert np.array_equal(
+            np.array(packed.embedding, np.float32), np.array(listed.embedding, np.float32)
+        )
     assert [item.index for item in default.data] == [0, 1]
     assert default.model == QUERY
     assert default.usage.prompt_tokens == default.usage.total_tokens > 0

@@ -64,29 +64,28 @@ def test_pages_follow_each_other(planets: TestClient[Litestar]) -> None:
     assert found(planets, limit=2) + found(planets, limit=2, offset=2) == whole
 
 
-@pytest.mark.parametrize(
-    ("where", "expected"),
-    [
-        ({"eq": {"metadata.kind": "gas"}}, {"jupiter", "saturn"}),
-        ({"eq": {"metadata.tags": "red"}}, {"mars"}),
-        ({"eq": {"document_id": "mars"}}, {"mars"}),
-        ({"in": {"metadata.moons": [0, 2]}}, {"mercury", "mars"}),
-        ({"range": {"metadata.moons": {"gt": 0, "lte": 95}}}, {"mars", "jupiter"}),
-        ({"exists": "metadata.rings"}, {"saturn"}),
-        ({"not": {"exists": "metadata.tags"}}, {"mercury", "jupiter", "saturn"}),
-        (
-            {"and": [{"eq": {"metadata.kind": "rock"}}, {"not": {"eq": {"metadata.moons": 0}}}]},
-            {"mars"},
-        ),
-        (
-            {"or": [{"eq": {"metadata.moons": 0}}, {"range": {"metadata.moons": {"gte": 100}}}]},
-            {"mercury", "saturn"},
-        ),
-        ({"range": {"ingested_at": {"gt": "2020-01-01T00:00:00Z"}}}, {p[0] for p in PLANETS}),
-        ({"eq": {"metadata.moons": "2"}}, set()),
-    ],
-    ids=lambda value: str(value)[:50],
-)
+CHOICES: list[tuple[dict[str, Any], set[str]]] = [
+    ({"eq": {"metadata.kind": "gas"}}, {"jupiter", "saturn"}),
+    ({"eq": {"metadata.tags": "red"}}, {"mars"}),
+    ({"eq": {"document_id": "mars"}}, {"mars"}),
+    ({"in": {"metadata.moons": [0, 2]}}, {"mercury", "mars"}),
+    ({"range": {"metadata.moons": {"gt": 0, "lte": 95}}}, {"mars", "jupiter"}),
+    ({"exists": "metadata.rings"}, {"saturn"}),
+    ({"not": {"exists": "metadata.tags"}}, {"mercury", "jupiter", "saturn"}),
+    (
+        {"and": [{"eq": {"metadata.kind": "rock"}}, {"not": {"eq": {"metadata.moons": 0}}}]},
+        {"mars"},
+    ),
+    (
+        {"or": [{"eq": {"metadata.moons": 0}}, {"range": {"metadata.moons": {"gte": 100}}}]},
+        {"mercury", "saturn"},
+    ),
+    ({"range": {"ingested_at": {"gt": "2020-01-01T00:00:00Z"}}}, {p[0] for p in PLANETS}),
+    ({"eq": {"metadata.moons": "2"}}, set()),
+]
+
+
+@pytest.mark.parametrize(("where", "expected"), CHOICES, ids=lambda value: str(value)[:50])
 def test_filters_choose_chunks(
     planets: TestClient[Litestar], where: dict[str, Any], expected: set[str]
 ) -> None:
@@ -113,49 +112,48 @@ def test_a_text_in_a_script_the_model_never_learned_is_answered_with_a_warning()
         assert client.post(SEARCH, json={"query": "red planet"}).json()["warnings"] == []
 
 
-@pytest.mark.parametrize(
-    ("change", "slug", "field"),
-    [
-        ({"query": ""}, "invalid-request", "query"),
-        ({"query": "a\x00"}, "invalid-text", "query"),
-        ({"query": "w " * 300_000}, "input-too-long", "query"),
-        ({"query": "title: none | text: a"}, "double-prompt", "query"),
-        ({"query": ["a"]}, "invalid-request", "query"),
-        ({"task": "singing"}, "unknown-task", "task"),
-        ({"limit": 0}, "invalid-request", "limit"),
-        ({"limit": 1_001}, "invalid-request", "limit"),
-        ({"limit": "5"}, "invalid-request", "limit"),
-        ({"limit": True}, "invalid-request", "limit"),
-        ({"offset": -1}, "invalid-request", "offset"),
-        ({"offset": 10_000}, "invalid-request", "offset"),
-        ({"group_by": "source"}, "invalid-request", "group_by"),
-        ({"top_k": 5}, "invalid-request", "top_k"),
-        ({"score_threshold": "high"}, "invalid-request", "score_threshold"),
-        ({"filter": {}}, "invalid-filter", "filter"),
-        ({"filter": []}, "invalid-filter", "filter"),
-        ({"filter": {"eq": {}, "in": {}}}, "invalid-filter", "filter"),
-        ({"filter": {"equals": {"metadata.a": 1}}}, "invalid-filter", "filter"),
-        ({"filter": {"eq": {"metadata.a": None}}}, "invalid-filter", "filter.eq.metadata.a"),
-        ({"filter": {"eq": {"metadata.a": [1]}}}, "invalid-filter", "filter.eq.metadata.a"),
-        ({"filter": {"eq": {"lang": "en"}}}, "invalid-filter", "filter.eq"),
-        ({"filter": {"in": {"metadata.a": []}}}, "invalid-filter", "filter.in.metadata.a"),
-        ({"filter": {"in": {"metadata.a": [1, {}]}}}, "invalid-filter", "filter.in.metadata.a[1]"),
-        (
-            {"filter": {"and": [{"exists": "title"}, {"range": {"metadata.a": {"gte": "soon"}}}]}},
-            "invalid-filter",
-            "filter.and[1].range",
-        ),
-        (
-            {"filter": {"range": {"metadata.a": {"above": 1}}}},
-            "invalid-filter",
-            "filter.range.metadata.a.above",
-        ),
-        ({"filter": {"or": []}}, "invalid-filter", "filter.or"),
-        ({"filter": {"exists": 1}}, "invalid-filter", "filter.exists"),
-        ({"filter": {"not": {"not": "x"}}}, "invalid-filter", "filter.not.not"),
-    ],
-    ids=lambda value: str(value)[:50],
-)
+MISTAKES: list[tuple[dict[str, Any], str, str]] = [
+    ({"query": ""}, "invalid-request", "query"),
+    ({"query": "a\x00"}, "invalid-text", "query"),
+    ({"query": "w " * 300_000}, "input-too-long", "query"),
+    ({"query": "title: none | text: a"}, "double-prompt", "query"),
+    ({"query": ["a"]}, "invalid-request", "query"),
+    ({"task": "singing"}, "unknown-task", "task"),
+    ({"limit": 0}, "invalid-request", "limit"),
+    ({"limit": 1_001}, "invalid-request", "limit"),
+    ({"limit": "5"}, "invalid-request", "limit"),
+    ({"limit": True}, "invalid-request", "limit"),
+    ({"offset": -1}, "invalid-request", "offset"),
+    ({"offset": 10_000}, "invalid-request", "offset"),
+    ({"group_by": "source"}, "invalid-request", "group_by"),
+    ({"top_k": 5}, "invalid-request", "top_k"),
+    ({"score_threshold": "high"}, "invalid-request", "score_threshold"),
+    ({"filter": {}}, "invalid-filter", "filter"),
+    ({"filter": []}, "invalid-filter", "filter"),
+    ({"filter": {"eq": {}, "in": {}}}, "invalid-filter", "filter"),
+    ({"filter": {"equals": {"metadata.a": 1}}}, "invalid-filter", "filter"),
+    ({"filter": {"eq": {"metadata.a": None}}}, "invalid-filter", "filter.eq.metadata.a"),
+    ({"filter": {"eq": {"metadata.a": [1]}}}, "invalid-filter", "filter.eq.metadata.a"),
+    ({"filter": {"eq": {"lang": "en"}}}, "invalid-filter", "filter.eq"),
+    ({"filter": {"in": {"metadata.a": []}}}, "invalid-filter", "filter.in.metadata.a"),
+    ({"filter": {"in": {"metadata.a": [1, {}]}}}, "invalid-filter", "filter.in.metadata.a[1]"),
+    (
+        {"filter": {"and": [{"exists": "title"}, {"range": {"metadata.a": {"gte": "soon"}}}]}},
+        "invalid-filter",
+        "filter.and[1].range",
+    ),
+    (
+        {"filter": {"range": {"metadata.a": {"above": 1}}}},
+        "invalid-filter",
+        "filter.range.metadata.a.above",
+    ),
+    ({"filter": {"or": []}}, "invalid-filter", "filter.or"),
+    ({"filter": {"exists": 1}}, "invalid-filter", "filter.exists"),
+    ({"filter": {"not": {"not": "x"}}}, "invalid-filter", "filter.not.not"),
+]
+
+
+@pytest.mark.parametrize(("change", "slug", "field"), MISTAKES, ids=lambda value: str(value)[:50])
 def test_a_bad_search_names_the_place(
     planets: TestClient[Litestar], change: dict[str, Any], slug: str, field: str
 ) -> None:

@@ -70,6 +70,7 @@ def test_chunks_are_exact_complete_and_within_the_budget_of_any_counter(
         assert chunk.tokens == counter(chunk.text, None) <= budget
         assert chunk.document_chunks == len(plan)
         assert chunk.start >= last[0]
+        assert chunk.end > last[1]
         if not overlap:
             assert chunk.start >= last[1]
         last = (chunk.start, chunk.end)

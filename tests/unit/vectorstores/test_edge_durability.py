@@ -77,6 +77,7 @@ async def test_killing_the_worker_amid_upserts_loses_no_acknowledged_point(tmp_p
             killed.append(kill_worker(store))
 
     await asyncio.gather(kill_three_times(), *(write(base * 10**6) for base in range(4)))
+    await _until(lambda: len(events) == 3)
     found = {stored.chunk.index for stored in await drained(store, "docs")}
     assert found >= acknowledged
     assert len(found - acknowledged) <= 4  # one a writer: applied, but the worker died unheard

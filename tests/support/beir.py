@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ir_measures
 import pytest
@@ -12,6 +13,7 @@ from gateway.ingest.readers import Source
 from gateway.ingest.report import IngestReport
 from gateway.retrieval.pipeline import SearchOptions
 
+NDCG = ir_measures.nDCG @ 10
 SETS = Path(__file__).parents[3] / "shared" / "data"
 
 
@@ -58,6 +60,5 @@ async def ndcg_at_10(
         for hit in (await runtime.retriever.search(collection, text, options)).hits:
             run.append(ir_measures.ScoredDoc(query_id, hit.chunk.document_id, hit.score))
     qrels = [qrel for qrel in golden.qrels() if qrel.query_id in queries]
-    return float(
-        ir_measures.calc_aggregate([ir_measures.nDCG @ 10], qrels, run)[ir_measures.nDCG @ 10]
-    )
+    means: dict[Any, float] = ir_measures.calc_aggregate([NDCG], qrels, run)  # pyright: ignore[reportUnknownMemberType]
+    return means[NDCG]

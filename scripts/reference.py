@@ -34,7 +34,7 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Generated from `gateway/settings.py` by `make reference`.",
+        "Generated from `gateway/settings/` by `make reference`.",
         "",
         "A flag of the command line wins over an environment variable, that over the settings file",
         "(`--config FILE`, else the file that `GATEWAY_CONFIG` names, else `gateway.toml` in the",

@@ -121,7 +121,7 @@ def task_of(call: EmbeddingsCall, profile: ModelProfile, default: str | None) ->
     if default is not None:
         return default
     raise TaskRequired(
-        f"model {call.model!r} makes other vectors for queries than for documents; name one of "
+        f"model {call.model!r} does not say whether these are queries or documents; name one of "
         f"{', '.join(aliases(profile))}, or send input_type",
         field="model",
     )

@@ -192,13 +192,10 @@ async def test_the_event_loop_turns_while_it_encodes(encoder: Encoder) -> None:
     gaps: list[float] = []
     ticker = asyncio.create_task(tick(gaps))
 
-    started = time.perf_counter()
     await encoder.encode(ENGLISH[:32] * rounds)
-    seconds = time.perf_counter() - started
     ticker.cancel()
 
-    assert gaps
-    assert max(gaps) < max(0.1, seconds / 2)
+    assert len(gaps) >= 10  # a blocked loop would have turned once or twice
 
 
 async def test_it_is_healthy(encoder: Encoder) -> None:

@@ -111,7 +111,9 @@ def test_no_model_weights_are_in_the_repository() -> None:
 def test_make_alone_lists_every_documented_target() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     documented = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
-    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     listed = {re.sub(r"\x1b\[\d*m", "", line).split()[0] for line in done.stdout.splitlines()}
     assert listed == documented
     assert {"demo", "test", "check", "help"} <= documented

@@ -1,12 +1,13 @@
 """The only place where parts are joined. It owns their lifetimes."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from gateway.embedding.catalog import CATALOG, find_profile, load_profiles
+from gateway.embedding.catalog import ALL_MINILM_L6_V2, CATALOG, find_profile, load_profiles
 from gateway.embedding.embedder import Embedder
 from gateway.embedding.profile import ModelProfile
+from gateway.errors import ConfigurationError
 from gateway.events import Sink, fan_out
 from gateway.ingest.pipeline import Ingestor
 from gateway.observability.logs import log_events
@@ -22,7 +23,6 @@ class Runtime:
     """The joined parts of a running gateway."""
 
     settings: Settings
-    profiles: Mapping[str, ModelProfile]
     embedder: Embedder
     store: VectorStore
     collections: Collections
@@ -45,8 +45,7 @@ async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime, None]:
     Raises:
         ConfigurationError: a setting, an extra, a pinned file or a server is not usable.
     """
-    profiles = load_profiles(settings.profiles_file) if settings.profiles_file else CATALOG
-    profile = find_profile(settings.profile_name, profiles)
+    profile = require_consistent(settings)
     metrics = Metrics()
     sink = fan_out(metrics, log_events)
     async with AsyncExitStack() as stack:
@@ -55,23 +54,17 @@ async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime, None]:
         embedder = Embedder(profile, encoder, sink=sink)
         store = await open_store(settings, sink)
         stack.push_async_callback(store.aclose)
-        yield join(settings, profiles, embedder, store, metrics=metrics)
+        yield join(settings, embedder, store, metrics=metrics)
 
 
 def join(
-    settings: Settings,
-    profiles: Mapping[str, ModelProfile],
-    embedder: Embedder,
-    store: VectorStore,
-    *,
-    metrics: Metrics,
+    settings: Settings, embedder: Embedder, store: VectorStore, *, metrics: Metrics
 ) -> Runtime:
     """Build the use cases over an open embedder and store; tests join fakes here."""
     sink = fan_out(metrics, log_events)
     collections = Collections(embedder, store, size=settings.size)
     return Runtime(
         settings=settings,
-        profiles=profiles,
         embedder=embedder,
         store=store,
         collections=collections,
@@ -87,10 +80,40 @@ def join(
     )
 
 
+def require_consistent(settings: Settings) -> ModelProfile:
+    """Return the profile in force, or refuse settings that cannot work together; opens nothing.
+
+    Raises:
+        ConfigurationError, InvalidRequest: names the setting and the remedy.
+    """
+    profiles = load_profiles(settings.profiles_file) if settings.profiles_file else CATALOG
+    profile = find_profile(settings.profile_name, profiles)
+    kind = profile.require_encoder(settings.encoder_kind)
+    if kind == "tei" and not settings.tei.urls:
+        raise ConfigurationError("encoder 'tei' needs addresses: set tei.urls (GATEWAY_TEI__URLS)")
+    if kind == "minilm" and ALL_MINILM_L6_V2.model_id not in (profile.model_id, *profile.aliases):
+        raise ConfigurationError(
+            f"profile {profile.name!r} is not the embedded model: set tei.urls (GATEWAY_TEI__URLS) "
+            "or encoder=local to serve it, or leave profile unset to use the embedded one"
+        )
+    if settings.store_kind == "qdrant" and not settings.qdrant.url:
+        raise ConfigurationError("store 'qdrant' needs an address: set qdrant.url")
+    if settings.size is not None:
+        profile.require_size(settings.size)
+    if settings.server.default_task is not None:
+        profile.prompt(settings.server.default_task)
+    most = min(settings.ingest.chunk_tokens, profile.max_tokens)
+    if settings.ingest.overlap_tokens * 2 > most:
+        raise ConfigurationError(
+            f"ingest.overlap_tokens is {settings.ingest.overlap_tokens}; at most half of a chunk of "
+            f"{most} tokens may overlap"
+        )
+    return profile
+
+
 async def open_encoder(settings: Settings, profile: ModelProfile, sink: Sink) -> Encoder:
     """Open the encoder that the settings name; adapters are imported only when they are used."""
-    kind = profile.require_encoder(settings.encoder_kind)
-    return await ENCODERS[kind](settings, profile, sink)
+    return await ENCODERS[settings.encoder_kind](settings, profile, sink)
 
 
 async def open_store(settings: Settings, sink: Sink) -> VectorStore:
@@ -151,7 +174,7 @@ async def _qdrant(settings: Settings, sink: Sink) -> VectorStore:
 
     qdrant = settings.qdrant
     return QdrantStore.connect(
-        qdrant.url or "http://127.0.0.1:6333",
+        qdrant.url or "",
         api_key=qdrant.api_key.get_secret_value() if qdrant.api_key else None,
         grpc_port=qdrant.grpc_port,
         search_timeout_seconds=qdrant.search_timeout_seconds,

@@ -18,7 +18,8 @@ GatewayError
 │   ├── MalformedJSON         a body that is no JSON at all
 │   ├── UnsupportedMediaType  a body of another content type
 │   ├── RequestTimeout        a body that stopped coming
-│   └── InvalidDocument       a document that cannot be read
+│   ├── InvalidDocument       a document that cannot be read
+│   └── NothingIngested       every document of a request failed
 ├── Unauthorized              no key, or a wrong one
 ├── NotFound
 │   ├── CollectionNotFound
@@ -151,6 +152,11 @@ class RequestTimeout(InvalidRequest):
 class InvalidDocument(InvalidRequest):
     slug = "invalid-document"
     title = "The document cannot be read"
+
+
+class NothingIngested(InvalidRequest):
+    slug = "nothing-ingested"
+    title = "No document could be ingested"
 
 
 class Unauthorized(GatewayError):

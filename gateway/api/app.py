@@ -17,8 +17,8 @@ from gateway.api.conversation import Conversation
 from gateway.api.deadline import Deadline
 from gateway.api.dependencies import DEPENDENCIES
 from gateway.api.drain import Drain
-from gateway.api.exceptions import as_problem
 from gateway.api.guards import require_key
+from gateway.api.openai_errors import by_path
 from gateway.bootstrap import Runtime, open_runtime
 from gateway.errors import ConfigurationError, UnknownTask
 from gateway.settings import Settings
@@ -55,7 +55,7 @@ def create_app(settings: Settings, *, open_runtime: OpenRuntime = open_runtime) 
         dependencies=DEPENDENCIES,
         guards=[require_key],
         middleware=[Deadline],
-        exception_handlers={Exception: as_problem},
+        exception_handlers={Exception: by_path},
         request_max_body_size=settings.server.max_body_bytes,
         openapi_config=None,
         logging_config=None,

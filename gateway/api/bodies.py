@@ -1,6 +1,5 @@
 """Bodies in and out: read whole under a limit, checked against their model, written as bytes."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
@@ -9,13 +8,12 @@ from litestar.exceptions import HTTPException
 from pydantic import BaseModel, ValidationError
 
 from gateway.errors import InvalidRequest, MalformedJSON, PayloadTooLarge, UnsupportedMediaType
+from gateway.ingest.records import half_of_pair
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 SHOWN: Final = 5
 """Most mistakes of one body that an answer lists."""
-
-_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 AnyRequest = Request[Any, Any, Any]
 M = TypeVar("M", bound=BaseModel)
@@ -111,9 +109,9 @@ def json_path(loc: tuple[int | str, ...]) -> str:
 
 
 def malformed(body: bytes, what: str) -> MalformedJSON:
-    """Say why a body is no JSON; half of a surrogate pair gets its own remedy."""
-    pairs = r", every \uD800-\uDFFF escape with its other half" if _SURROGATE.search(body) else ""
-    return MalformedJSON(f"{what}; send one JSON document in UTF-8{pairs}")
+    """Say why a body is no JSON; half of a surrogate pair gets its own words and remedy."""
+    half = half_of_pair(body, what)
+    return MalformedJSON(half or f"{what}; send one JSON document in UTF-8")
 
 
 def _mistakes(exc: ValidationError, body: bytes) -> InvalidRequest:

@@ -20,6 +20,7 @@ from gateway.errors import (
     GatewayError,
     InvalidRequest,
     NotFound,
+    NothingIngested,
     PayloadTooLarge,
     RequestTimeout,
     StoreLocked,
@@ -43,6 +44,7 @@ STATUS: Final[Mapping[type[GatewayError], int]] = {
     PayloadTooLarge: 413,
     RequestTimeout: 408,
     UnsupportedMediaType: 415,
+    NothingIngested: 422,
     Unauthorized: 401,
     NotFound: 404,
     Conflict: 409,
@@ -109,7 +111,7 @@ def as_problem(request: Request[Any, Any, Any], exc: Exception) -> Response[byte
 def problem(
     request: Request[Any, Any, Any], exc: Exception, report: IngestResponse | None = None
 ) -> Response[bytes]:
-    """Answer with problem+json, and with what an ingest had done before it failed."""
+    """Answer with problem+json, and with the report of an ingest that failed or was stopped."""
     failure = read(exc)
     note(exc, failure)
     body = Problem(
@@ -151,7 +153,7 @@ def _ours(exc: GatewayError) -> Failure:
         slug=exc.slug,
         title=exc.title,
         detail=_printable(str(exc)),
-        field=exc.field if isinstance(exc, InvalidRequest) else None,
+        field=_printable(exc.field) if isinstance(exc, InvalidRequest) and exc.field else None,
         index=exc.index if isinstance(exc, InvalidRequest | DegenerateVector) else None,
         service=exc.service if isinstance(exc, UpstreamError) else None,
         headers=_headers(exc, status),

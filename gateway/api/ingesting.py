@@ -1,13 +1,14 @@
 """Documents from request bodies, and reports of what became of them."""
 
+import json
 from typing import Any, Final, cast
 
 import msgspec
 
 from gateway.api.bodies import malformed
 from gateway.domain.documents import Document
-from gateway.errors import InvalidDocument, InvalidRequest
-from gateway.ingest.records import parse_record
+from gateway.errors import InvalidDocument, InvalidRequest, NothingIngested
+from gateway.ingest.records import half_of_pair, parse_record
 from gateway.ingest.report import IngestReport, Outcome, Row
 from gateway.schemas.documents import IngestedDocument, IngestFailure, IngestResponse
 
@@ -47,9 +48,22 @@ def documents_of(body: bytes) -> list[Document]:
     try:
         value: object = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        if half_of_pair(body, str(exc)):
+            _blame(body)
         raise malformed(body, str(exc)) from exc
-    records, place = _records(value)
-    return [_document(record, index, place) for index, record in enumerate(records)]
+    return _documents(value)
+
+
+def nothing_ingested(report: IngestReport) -> NothingIngested | None:
+    """Return what to answer when every document failed; None when one did not, or none was sent."""
+    failed = report.totals.failed
+    if not failed or failed < report.totals.documents:
+        return None
+    what = "the document" if failed == 1 else f"all {failed} documents"
+    return NothingIngested(
+        f"{what} failed, the first by: {report.problems[0].reason}; mend what 'report' names and "
+        "send it again"
+    )
 
 
 def report_of(report: IngestReport, rows: Rows) -> IngestResponse:
@@ -74,6 +88,23 @@ def report_of(report: IngestReport, rows: Rows) -> IngestResponse:
         failures_omitted=report.problems_left_out,
         not_ingested=list(report.not_ingested),
     )
+
+
+def _blame(body: bytes) -> None:
+    """Refuse the document that holds half of a surrogate pair by its name, where it can be found.
+
+    The standard library reads such halves, so that the document they stand in can be told.
+    """
+    try:
+        value: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return
+    _documents(value)
+
+
+def _documents(value: object) -> list[Document]:
+    records, place = _records(value)
+    return [_document(record, index, place) for index, record in enumerate(records)]
 
 
 def _records(value: object) -> tuple[list[object], str]:

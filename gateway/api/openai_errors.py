@@ -1,4 +1,4 @@
-"""Errors in OpenAI's envelope, for `/v1`."""
+"""Errors in OpenAI's envelope, for everything below `/v1`, be it a route or not."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from litestar import Request, Response
 
-from gateway.api.exceptions import Failure, note, read
+from gateway.api.exceptions import Failure, as_problem, note, read
 from gateway.schemas.openai import OpenAIError, OpenAIErrorBody
 
 CODES: Final[Mapping[str, str]] = {
@@ -17,6 +17,12 @@ CODES: Final[Mapping[str, str]] = {
 
 PARAMS: Final[Mapping[str, str]] = {"size": "dimensions", "text": "input", "title": "titles"}
 """Our fields by the names they have on the wire."""
+
+
+def by_path(request: Request[Any, Any, Any], exc: Exception) -> Response[bytes]:
+    """Answer in the shape that callers of a path expect, where no route was found either."""
+    below = f"{request.scope['path']}/".startswith("/v1/")
+    return as_openai(request, exc) if below else as_problem(request, exc)
 
 
 def as_openai(_request: Request[Any, Any, Any], exc: Exception) -> Response[bytes]:

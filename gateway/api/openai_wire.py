@@ -32,6 +32,7 @@ class EmbeddingsCall(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc
     input_type: str | None = None
     prompt_name: str | None = None
     titles: list[str | None] | None = None
+    allow_prompted: bool | None = None
 
 
 FIELDS: Final = EmbeddingsCall.__struct_fields__

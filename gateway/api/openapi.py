@@ -31,6 +31,7 @@ ERRORS: Final = {
     408: "The body stopped coming",
     413: "The body is over the limit",
     415: "Not a content type of this route",
+    422: "Every document failed; `report` says why",
     500: "The gateway failed",
     502: "A service behind the gateway failed or refused",
     503: "A service behind the gateway is down or full; see `retry-after`",

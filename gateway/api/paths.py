@@ -3,7 +3,7 @@
 from urllib.parse import unquote
 
 from gateway.api.bodies import AnyRequest
-from gateway.errors import InvalidText
+from gateway.errors import InvalidRequest
 
 
 def tail_of(request: AnyRequest, marker: str) -> str:
@@ -13,11 +13,15 @@ def tail_of(request: AnyRequest, marker: str) -> str:
     another document.
 
     Raises:
-        InvalidText: it is not UTF-8.
+        InvalidRequest: it is not UTF-8.
     """
     raw: bytes = request.scope["raw_path"]
     _, _, tail = raw.partition(b"?")[0].decode("latin-1").partition(marker)
     try:
         return unquote(tail, encoding="utf-8", errors="strict")
     except UnicodeDecodeError as exc:
-        raise InvalidText(f"the path {tail!r} is not percent-encoded UTF-8", field="path") from exc
+        raise InvalidRequest(
+            f"the end {tail!r} of the path is not UTF-8 when decoded; percent-encode the name's "
+            "bytes in UTF-8",
+            field="path",
+        ) from exc

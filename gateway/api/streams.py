@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from litestar.types import HTTPRequestEvent
 
-from gateway.api.bodies import AnyRequest, too_large
+from gateway.api.bodies import AnyRequest
 from gateway.api.drain import Drain
 from gateway.errors import (
     GatewayError,
@@ -42,7 +42,7 @@ class StreamedBody:
             PayloadTooLarge.
         """
         if (self._request.content_length or 0) > self._server.max_stream_bytes:
-            raise too_large(self._server.max_stream_bytes)
+            raise self._over("send it in parts, one after the other; nothing of it was stored")
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it comes."""
@@ -60,7 +60,7 @@ class StreamedBody:
             self._lines += data.count(b"\n")
             yield data
             if not fits:
-                self.cut = self._over()
+                self.cut = self._over(self._again())
 
     async def _next(self) -> HTTPRequestEvent | None:
         """Wait for the next piece; None when there will be none."""
@@ -90,9 +90,9 @@ class StreamedBody:
             return RequestTimeout(f"nothing came for {limit:g} s; {again}")
         return None
 
-    def _over(self) -> PayloadTooLarge:
+    def _over(self, remedy: str) -> PayloadTooLarge:
         limit = self._server.max_stream_bytes
-        return PayloadTooLarge(f"the stream is over {limit} bytes; {self._again()}")
+        return PayloadTooLarge(f"the stream is over {limit} bytes; {remedy}")
 
     def _again(self) -> str:
         return f"send it again from line {self._lines + 1}, what came before is in the report"

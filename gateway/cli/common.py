@@ -33,6 +33,10 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. --set tei.urls=http://tei"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+AllowPrompted = Annotated[
+    bool,
+    typer.Option("--allow-prompted", help="Take texts that begin with a prompt as they are."),
+]
 Collection = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection.")]
 
 

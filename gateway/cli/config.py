@@ -6,6 +6,7 @@ import typer
 from pydantic import SecretStr
 from rich.table import Table
 
+from gateway.bootstrap import require_consistent
 from gateway.cli.common import Config, Json, Set, fail, out, print_json, read_settings
 from gateway.errors import GatewayError
 from gateway.settings import Layer, Settings, known_paths, layers, variable_name
@@ -45,6 +46,10 @@ def check(as_json: Json = False, config: Config = None, assignments: Set = None)
     Example: gateway config check --config gateway.toml
     """
     settings = _load(config, assignments)
+    try:
+        require_consistent(settings)
+    except GatewayError as exc:
+        fail(exc)
     found = {
         "ok": True,
         "profile": settings.profile_name,

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.common import Config, Json, Set, out, print_json, read_settings, run, runtime_of
+from gateway.cli.common import (
+    AllowPrompted,
+    Config,
+    Json,
+    Set,
+    out,
+    print_json,
+    read_settings,
+    run,
+    runtime_of,
+)
 from gateway.embedding.embedder import Embeddings, Input
 
 
@@ -15,6 +25,7 @@ def embed(
     task: Annotated[str, typer.Option(help="What the vector is for: query, document, ...")],
     title: Annotated[str | None, typer.Option(help="Title, for documents.")] = None,
     size: Annotated[int | None, typer.Option(help="Vector size; the profile's default.")] = None,
+    allow_prompted: AllowPrompted = False,
     as_json: Json = False,
     config: Config = None,
     assignments: Set = None,
@@ -33,7 +44,9 @@ def embed(
 
     async def main() -> tuple[Embeddings, str]:
         async with runtime_of(read_settings(config, assignments)) as runtime:
-            embedded = await runtime.embedder.embed(task, inputs, size=size)
+            embedded = await runtime.embedder.embed(
+                task, inputs, size=size, allow_prompted=allow_prompted
+            )
             return embedded, runtime.embedder.space
 
     embedded, space = run(main)

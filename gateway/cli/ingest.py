@@ -17,6 +17,7 @@ from rich.progress import (
 from gateway.bootstrap import Runtime
 from gateway.cli.common import (
     FAILED,
+    AllowPrompted,
     Collection,
     Config,
     Json,
@@ -58,10 +59,7 @@ def ingest(
     overlap_tokens: Annotated[
         int | None, typer.Option(help="Tokens that neighbouring chunks share [default: 0].")
     ] = None,
-    allow_prompted: Annotated[
-        bool,
-        typer.Option("--allow-prompted", help="Take texts that begin with a prompt as they are."),
-    ] = False,
+    allow_prompted: AllowPrompted = False,
     as_json: Json = False,
     config: Config = None,
     assignments: Set = None,

@@ -8,6 +8,7 @@ import typer
 from gateway.api.filters import parse_filter
 from gateway.api.search_wire import search_json
 from gateway.cli.common import (
+    AllowPrompted,
     Collection,
     Config,
     Json,
@@ -43,6 +44,7 @@ def search(
         bool, typer.Option("--by-document", help="Best chunk of each document only.")
     ] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say how it was answered.")] = False,
+    allow_prompted: AllowPrompted = False,
     as_json: Json = False,
     config: Config = None,
     assignments: Set = None,
@@ -64,6 +66,7 @@ def search(
             where=parse_filter(_json(where)) if where else None,
             score_threshold=threshold,
             by_document=by_document,
+            allow_prompted=allow_prompted,
         )
         async with runtime_of(read_settings(config, assignments)) as runtime:
             return await runtime.retriever.search(collection, query, options)

@@ -1,5 +1,7 @@
 """`gateway serve`."""
 
+import signal
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -27,6 +29,7 @@ def serve(
     """
     from gateway.api.server import serve as run_server  # noqa: PLC0415
 
+    signal.signal(signal.SIGTERM, _drained)
     try:
         settings = read_settings(config, assignments, server__host=host, server__port=port)
         configure_logs(settings.log.level, settings.log.format)
@@ -35,3 +38,7 @@ def serve(
         fail(exc)
     except KeyboardInterrupt:
         err.print("stopped")
+
+
+def _drained(_number: int, _frame: FrameType | None) -> None:
+    """Take the SIGTERM that uvicorn sends again once all is finished: the process then exits 0."""

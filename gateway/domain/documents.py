@@ -24,6 +24,8 @@ NO_METADATA: Metadata = MappingProxyType({})
 class Document:
     """A text as the user gave it. `source` says where it came from (a path, "stdin", "api").
 
+    `line` is its line in a source of many documents, from 1; it is no part of the document itself.
+
     `format` is how the text is to be split: "text" or "markdown". `text` and `title` are kept
     exactly as read: nothing is stripped or rewritten.
     """
@@ -34,6 +36,7 @@ class Document:
     metadata: Metadata = field(default_factory=lambda: NO_METADATA)
     source: str = ""
     format: str = "text"
+    line: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

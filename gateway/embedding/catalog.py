@@ -210,7 +210,10 @@ def _parse(name: str, table: object, path: Path) -> ModelProfile:
         values.setdefault("default_size", cast("list[Any]", sizes)[0])
     try:
         profile = TypeAdapter(ModelProfile).validate_python({"name": name, **values})
-    except (ValidationError, GatewayError) as exc:
+    except ValidationError as exc:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+        raise ConfigurationError(f"{where} is not usable: {wrong}") from exc
+    except GatewayError as exc:
         raise ConfigurationError(f"{where} is not usable: {exc}") from exc
     for task in (Task.QUERY, Task.DOCUMENT):
         if task not in profile.prompts:

@@ -10,7 +10,13 @@ import numpy as np
 
 from gateway.domain.vectors import Matrix, require_raw, shorten
 from gateway.embedding.profile import ModelProfile, Task
-from gateway.errors import ConfigurationError, DegenerateVector, InputTooLong, InvalidText
+from gateway.errors import (
+    ConfigurationError,
+    DegenerateVector,
+    InputTooLong,
+    InvalidRequest,
+    InvalidText,
+)
 from gateway.events import Embedded, Sink, discard
 from gateway.ports import Encoder
 
@@ -75,11 +81,14 @@ class Embedder:
         `allow_prompted` says that texts which begin with a prompt are meant as they are.
 
         Raises:
-            UnknownTask, UnsupportedSize, InvalidText, DoublePrompt, InputTooLong: by input index.
+            UnknownTask, UnsupportedSize: whatever the inputs are.
+            InvalidText, DoublePrompt, InputTooLong: by input index and field.
+            InvalidRequest: a title where none is taken, by input index.
             DegenerateVector, UpstreamError: the encoder failed.
         """
         started = time.perf_counter()
         profile = self.profile
+        profile.prompt(task)
         size = profile.require_size(profile.default_size if size is None else size)
         rendered = [
             self._render(task, item, index, allow_prompted) for index, item in enumerate(inputs)
@@ -118,7 +127,11 @@ class Embedder:
             require_text(item.title, index=index, field="title")
         if not allow_prompted:
             self.profile.refuse_prompted(item.text, item.title, index=index)
-        return self.profile.render(task, item.text, item.title)
+        try:
+            return self.profile.render(task, item.text, item.title)
+        except InvalidRequest as exc:
+            exc.index = index
+            raise
 
     async def _require_budget(self, rendered: Sequence[str]) -> None:
         """Refuse inputs over the model's limit, counting only those that could exceed it.
@@ -172,7 +185,12 @@ def require_text(text: str, *, index: int | None = None, field: str = "text") ->
     """
     where = "the input" if index is None else f"input {index}"
     if not text:
-        raise InvalidText(f"{field} of {where} is empty", index=index, field=field)
+        left_out = "the title" if field == "title" else "the input"
+        raise InvalidText(
+            f"{field} of {where} is empty; send a {field} or leave {left_out} out",
+            index=index,
+            field=field,
+        )
     if "\x00" in text:
         raise InvalidText(
             f"{field} of {where} contains a NUL character; remove it", index=index, field=field

@@ -159,7 +159,7 @@ class ModelProfile:
         """Refuse what would be prompted twice: a known prompt before the text, a mark in the title.
 
         Raises:
-            DoublePrompt: with the prompt found and the remedy.
+            DoublePrompt: with what was found and the remedy; `field` is `text` or `title`.
         """
         for prompt in set(self.prompts.values()):
             if prompt and text.startswith(prompt):
@@ -170,7 +170,7 @@ class ModelProfile:
         if text.startswith(rule.before) and rule.separator in text:
             self._refuse("the text already has the form of a titled document", index)
         if title is not None and rule.separator in (title + rule.after)[:-1]:
-            self._refuse(f"the title contains the mark {rule.separator!r}", index)
+            self._refuse(f"the title contains the mark {rule.separator!r}", index, field="title")
 
     def require_size(self, size: int) -> int:
         """Return a trained size or raise `UnsupportedSize`."""
@@ -232,10 +232,10 @@ class ModelProfile:
                 field="dtype",
             )
 
-    def _refuse(self, what: str, index: int | None) -> None:
+    def _refuse(self, what: str, index: int | None, *, field: str = "text") -> None:
         raise DoublePrompt(
-            f"{what}; send the bare text (prompts are added here), or say that it is meant "
+            f"{what}; send the bare {field} (prompts are added here), or say that it is meant "
             "(allow_prompted)",
             index=index,
-            field="text",
+            field=field,
         )

@@ -4,7 +4,8 @@ How: count the document (a sample of a long one) once, which gives its character
 characters at semantic boundaries with a tenth to spare; count every piece with the model's own
 tokenizer; split those that are over into even parts. Exact counting inside the splitter fills chunks
 about 13% better and costs four times the tokenizer's work (docs/decisions). The budget holds for any
-counter, because no chunk leaves without having been counted.
+counter, because no chunk leaves without having been counted. A tokenizer may also read a run of any
+length as one unknown token: chunks have a bound in characters as well.
 """
 
 from bisect import bisect_right
@@ -22,8 +23,11 @@ from gateway.ingest.markdown import find_headings, heading_paths
 Counter: TypeAlias = Callable[[str, str | None], int]
 """Tokens of (text, title) as the model reads them: prompt, title, text and specials. Blocking."""
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Part of every content hash: raise it when the same document would be split otherwise."""
+
+MOST_CHARACTERS_PER_TOKEN: Final = 64
+"""Bounds a chunk's characters by its budget; text that a model can read has far fewer a token."""
 
 _SPARE: Final = 0.9
 _SAMPLE_CHARACTERS_PER_TOKEN: Final = 32
@@ -79,6 +83,8 @@ class ChunkPlan:
 
 class Chunker:
     """Splits documents so that every chunk has at most `budget` tokens by `counter`.
+
+    Nor has it more than `MOST_CHARACTERS_PER_TOKEN` times as many characters.
 
     `counter` may wait for a server: call `plan` in worker threads only.
     """
@@ -140,6 +146,11 @@ class Chunker:
     def overlap(self) -> int:
         return self._overlap
 
+    @property
+    def most_characters(self) -> int:
+        """Return the most characters of a chunk, whatever its tokens."""
+        return self.budget * MOST_CHARACTERS_PER_TOKEN
+
 
 class _Cut:
     """The work on one document. `base` is what prompt, title and specials take of the budget."""
@@ -152,20 +163,20 @@ class _Cut:
         self._base = 0
 
     def spans(self) -> list[Span]:
-        text, budget = self._text, self._chunker.budget
+        text, budget, most = self._text, self._chunker.budget, self._chunker.most_characters
         sample = _sample(text, budget * _SAMPLE_CHARACTERS_PER_TOKEN)
         counted = self._count(sample)
         if sample is text and counted <= budget:
             return [Span(0, len(text), counted)]
         self._base = self._count("a") - 1
         per_character = max(counted - self._base, 1) / len(sample)
-        if self._base + per_character * len(text) <= budget:
+        if len(text) <= most and self._base + per_character * len(text) <= budget:
             counted = self._count(text)
             if counted <= budget:
                 return [Span(0, len(text), counted)]
         if self._room() < 1:
             raise self._no_room()
-        capacity = max(1, int(self._room() / per_character * _SPARE))
+        capacity = min(most, max(1, int(self._room() / per_character * _SPARE)))
         overlap = int(self._chunker.overlap / per_character)
         return self._verified(self._split(0, len(text), capacity, overlap), overlap)
 

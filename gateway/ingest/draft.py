@@ -52,6 +52,7 @@ class Draft:
             outcome=self._outcome(),
             document_id=self.id,
             source=self.document.source,
+            line=self.document.line,
             chunks=self.written,
             tokens=self.tokens,
             reason=self._reason(),

@@ -7,6 +7,7 @@ from typing import Final, cast
 
 from gateway.errors import GatewayError
 from gateway.events import DocumentDone, Sink
+from gateway.ingest.claims import Claims
 from gateway.ingest.items import ReadFailure
 from gateway.ingest.prepare import Preparer
 from gateway.ingest.report import Outcome, Row, Tally
@@ -19,9 +20,10 @@ ACTIVE: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class WindowWork:
-    """What is done with one window."""
+    """What is done with one window, while `claims` keeps other ingests from its documents."""
 
     collection: str
+    claims: Claims
     preparer: Preparer
     writer: Writer
     stored: StoredDocuments
@@ -31,6 +33,11 @@ class WindowWork:
     async def on(self, window: Window) -> None:
         for failure in window.failures:
             self._done(_row(failure))
+        async with self.claims.hold(self.collection, window.ids):
+            await self._ingest(window)
+        self.tally.tell()
+
+    async def _ingest(self, window: Window) -> None:
         drafts = await self.preparer.drafts(window.documents)
         await self.writer.write(drafts)
         for draft in drafts:
@@ -38,7 +45,6 @@ class WindowWork:
                 await self.stored.cut(draft.id, draft.count)
             self._done(draft.row())
             window.ids.discard(draft.id)
-        self.tally.tell()
 
     def _done(self, row: Row) -> None:
         self.tally.add(row)
@@ -81,7 +87,10 @@ class Flow:
         )
 
     async def _begin(self, window: Window) -> None:
-        """Start work when there is room, and no document of it is being worked on."""
+        """Start work when there is room, and no document of it is in a window before it.
+
+        The claims would make it wait as well; waiting here it is not begun when that window fails.
+        """
         self._stopped.append(window)
         while len(self._active) >= ACTIVE or any(
             not other.ids.isdisjoint(window.ids) for other in self._active.values()

@@ -1,14 +1,14 @@
 """Newline-delimited JSON, piece by piece: one broken line costs that line and nothing else."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
 
 from gateway.errors import InvalidDocument
 from gateway.ingest.items import ReadFailure, ReadItem
-from gateway.ingest.records import Unknown, parse_record
+from gateway.ingest.records import Unknown, half_of_pair, parse_record
 
 MAX_LINE_BYTES: Final = 16 * 2**20
 """Longest line read by default: a text of 16 MiB is a book shelf, and memory stays bounded."""
@@ -79,14 +79,16 @@ def parse_line(line: Line | ReadFailure, *, source: str, unknown: Unknown = "met
     if isinstance(line, ReadFailure):
         return line
     try:
-        return parse_record(_decode(line.data), line.number, source=source, unknown=unknown)
+        document = parse_record(_decode(line.data), line.number, source=source, unknown=unknown)
     except InvalidDocument as exc:
         return ReadFailure(source, str(exc), line.number)
     except msgspec.MsgspecError as exc:
-        return ReadFailure(source, f"not JSON: {exc}", line.number)
+        why = half_of_pair(line.data, str(exc)) or str(exc)
+        return ReadFailure(source, f"not JSON: {why}", line.number)
     except (UnicodeDecodeError, RecursionError) as exc:
         why = "not UTF-8" if isinstance(exc, UnicodeDecodeError) else "nested too deep"
         return ReadFailure(source, f"not JSON: {why}", line.number)
+    return replace(document, line=line.number)
 
 
 async def ndjson_items(

@@ -9,6 +9,7 @@ from gateway.embedding.embedder import Embedder
 from gateway.errors import SpaceMismatch, UpstreamError
 from gateway.events import Sink, discard
 from gateway.ingest.chunking import Chunker, Counter
+from gateway.ingest.claims import Claims
 from gateway.ingest.flow import Flow, WindowWork
 from gateway.ingest.items import ReadItem
 from gateway.ingest.prepare import Preparer
@@ -37,7 +38,10 @@ DEFAULT_OPTIONS = IngestOptions()
 
 
 class Ingestor:
-    """Ingests streams of documents into collections of the embedder's space."""
+    """Ingests streams of documents into collections of the embedder's space.
+
+    Of one id in two ingests at once, one version follows the other whole, if both use this object.
+    """
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class Ingestor:
         self._store = store
         self._options = options
         self._sink = sink
+        self._claims = Claims()
         self.chunker = Chunker(
             _counter(embedder),
             max_tokens=chunk_tokens,
@@ -109,7 +114,9 @@ class Ingestor:
         writer = Writer(
             embedder, store, spec, tally, batch=options.batch, in_flight=options.in_flight
         )
-        return WindowWork(spec.name, preparer, writer, stored, tally, self._sink)
+        return WindowWork(
+            spec.name, self._claims, preparer, writer, stored, tally=tally, sink=self._sink
+        )
 
 
 def _counter(embedder: Embedder) -> Counter:

@@ -1,6 +1,7 @@
 """One record, of a JSONL line, a CSV row or a request body, as a `Document`. Pure."""
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from typing import Final, Literal, TypeAlias, cast
@@ -18,6 +19,17 @@ MAX_VALUES: Final = 100_000
 
 _KNOWN: Final = frozenset({"text", "title", "metadata", "format"})
 _INT64: Final = 2**63
+_ESCAPE: Final = re.compile(
+    rb"""\\(?:
+        u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}  # a whole pair
+      | (?P<half> u[dD][c-fC-F][0-9a-fA-F]{2}
+                | u[dD][89abAB][0-9a-fA-F]{2}
+                  (?! (?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)? \Z ) )  # cut off: no half
+      | . )""",
+    re.VERBOSE | re.DOTALL,
+)
+_HALF_IS_CALLED: Final = ("truncated", "surrogate", "hex escape")
+"""In the words of msgspec and of pydantic."""
 
 
 def parse_record(
@@ -31,7 +43,7 @@ def parse_record(
     """Return the document of `{_id | id, text, title?, metadata?, format?, ...}`.
 
     `_id` wins over `id`; whole numbers become strings. An empty or blank title counts as none.
-    Other keys join the metadata, or are refused.
+    Other keys join the metadata, or are refused; a body that refuses them wants ids as strings.
 
     Raises:
         InvalidDocument: with the `field` at fault and `line` as its index.
@@ -41,6 +53,22 @@ def parse_record(
     except InvalidDocument as exc:
         exc.index = line
         raise
+
+
+def half_of_pair(data: bytes, said: str) -> str | None:
+    """Return what is wrong with JSON that a decoder refused for half of a surrogate pair.
+
+    `said` is the decoder's message, which calls such data truncated. None: it is something else.
+    """
+    if not any(name in said for name in _HALF_IS_CALLED):
+        return None
+    for found in _ESCAPE.finditer(data):
+        if found["half"]:
+            return (
+                f"the escape '{found[0].decode()}' at byte {found.start()} is half of a surrogate "
+                "pair; send it with its other half, or mend the encoding of the text"
+            )
+    return None
 
 
 def plain_metadata(values: Mapping[str, object]) -> Metadata:
@@ -55,11 +83,13 @@ def plain_metadata(values: Mapping[str, object]) -> Metadata:
     return {_key(key): copier.copy(value, f"metadata.{key}", 1) for key, value in values.items()}
 
 
-def require_id(value: object, field: str) -> str:
+def require_id(value: object, field: str, *, whole_numbers: bool = True) -> str:
     """Return a usable document id or raise `InvalidDocument`."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if whole_numbers and isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str):
+        raise InvalidDocument(f"{field!r} must be a string, not {_kind(value)}", field=field)
+    if not value.strip():
         raise InvalidDocument(f"{field!r} must be a string that is not blank", field=field)
     if len(value) > MAX_ID_CHARACTERS:
         raise InvalidDocument(
@@ -75,13 +105,13 @@ def _document(record: object, source: str, unknown: Unknown, default_format: str
     id_key = "_id" if "_id" in fields else "id"
     if id_key not in fields:
         raise InvalidDocument("no '_id' and no 'id': every document needs one", field="id")
-    document_id = require_id(fields[id_key], id_key)
+    document_id = require_id(fields[id_key], id_key, whole_numbers=unknown != "refuse")
     text = fields.get("text")
     if not isinstance(text, str):
         raise InvalidDocument(f"'text' must be a string, not {_kind(text)}", field="text")
     return Document(
         id=document_id,
-        text=text,
+        text=_readable(text, "text"),
         title=_title(fields.get("title")),
         metadata=_metadata(fields, id_key, unknown),
         source=source,
@@ -94,7 +124,7 @@ def _title(value: object) -> str | None:
         return None
     if not isinstance(value, str):
         raise InvalidDocument(f"'title' must be a string, not {_kind(value)}", field="title")
-    return value if value.strip() else None
+    return _readable(value, "title") if value.strip() else None
 
 
 def _format(value: object, default: str) -> str:
@@ -174,6 +204,15 @@ def _key(key: object) -> str:
     return key.isoformat() if isinstance(key, date) else str(key)
 
 
+def _readable(value: str, field: str) -> str:
+    """Return a string that tokenizers and stores can take, or raise."""
+    if "\x00" in value:
+        raise InvalidDocument(
+            f"{field} has a NUL at character {value.index(chr(0))}; remove it", field=field
+        )
+    return _text(value, field)
+
+
 def _text(value: str, field: str) -> str:
     """Return a string that can be written as UTF-8, or raise; unlike an input it may be empty."""
     if value.isascii():
@@ -182,7 +221,9 @@ def _text(value: str, field: str) -> str:
         value.encode()
     except UnicodeEncodeError as exc:
         raise InvalidDocument(
-            f"{field} has a lone surrogate at character {exc.start}; mend its encoding", field=field
+            f"{field} has half of a surrogate pair at character {exc.start}; send it with its other "
+            "half, or mend the encoding",
+            field=field,
         ) from exc
     return value
 

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final, Protocol
 
 from gateway.errors import InvalidDocument
@@ -74,9 +75,10 @@ def _document(header: list[str], row: list[str], source: str, line: int) -> Read
         reason = f"the row has {len(row)} fields and the header {len(header)}; check the quotes"
         return ReadFailure(source, reason, line)
     try:
-        return parse_record(dict(zip(header, row, strict=True)), line, source=source)
+        document = parse_record(dict(zip(header, row, strict=True)), line, source=source)
     except InvalidDocument as exc:
         return ReadFailure(source, str(exc), line)
+    return replace(document, line=line)
 
 
 class _Lines:

@@ -40,6 +40,11 @@ class EmbeddingsRequest(Body):
     titles: list[str | None] | None = Field(
         default=None, description="Titles of documents, one for each input; null: untitled"
     )
+    allow_prompted: bool | None = Field(
+        default=None,
+        description="The texts are meant as they are, although one begins with a prompt; false when "
+        "omitted",
+    )
 
 
 class EmbeddingItem(Reply):

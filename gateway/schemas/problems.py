@@ -30,5 +30,6 @@ class Problem(Reply):
     )
     report: IngestResponse | None = Field(
         default=None,
-        description="What an ingest had stored when it was stopped: that stays stored",
+        description="What became of the documents of an ingest that was stopped, or of which every "
+        "document failed; what it counts as stored stays stored",
     )

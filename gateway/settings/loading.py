@@ -117,8 +117,13 @@ def _validate(merged: Layer) -> Settings:
 def _explain(error: Any) -> str:
     path = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"{path!r} is no setting{_nearest(path, known_paths())}"
-    return f"setting {path!r} ({variable_name(path)}): {error['msg']}"
+        known = known_paths()
+        sections = {name.partition(".")[0] for name in known}
+        return f"{path!r} is no setting{_nearest(path, [*sections, *known])}"
+    if error["type"] in {"model_type", "model_attributes_type"}:
+        return f"{path!r} is a section of settings: write [{path}] and its keys below"
+    said = error["msg"].removeprefix("Value error, ")
+    return f"setting {path!r} ({variable_name(path)}): {said}"
 
 
 def _nearest(name: str, known: Any) -> str:

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from gateway.embedding.profile import FORBIDDEN_DTYPES
 
@@ -24,13 +25,24 @@ def _not_half(value: object) -> object:
     return value
 
 
+def _require_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("is no address; write http://host:port")
+    if parts.username or parts.password:
+        raise ValueError("carries a user or password; set api_key instead")
+    return value
+
+
 def _blank_is_none(value: object) -> object:
     return None if value == "" else value
 
 
-Strings = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Url = Annotated[str, AfterValidator(_require_url)]
+Urls = Annotated[tuple[Url, ...], BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_split)]
 OptionalStr = Annotated[str | None, BeforeValidator(_blank_is_none)]
+OptionalUrl = Annotated[Url | None, BeforeValidator(_blank_is_none)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_none)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_blank_is_none)]
 OptionalInt = Annotated[int | None, BeforeValidator(_blank_is_none)]
@@ -43,7 +55,7 @@ class Section(BaseModel):
 class TEISettings(Section):
     """Text Embeddings Inference servers. Set `urls` to use them."""
 
-    urls: Strings = Field(default=(), description="Base URLs of TEI replicas, comma separated")
+    urls: Urls = Field(default=(), description="Base URLs of TEI replicas, comma separated")
     api_key: OptionalSecret = Field(default=None, description="TEI's --api-key")
     timeout_seconds: float = Field(default=30.0, gt=0, description="Deadline of one embedding call")
     connect_timeout_seconds: float = Field(
@@ -73,7 +85,7 @@ class LocalSettings(Section):
 class QdrantSettings(Section):
     """A Qdrant server. Set `url` to use it."""
 
-    url: OptionalStr = Field(default=None, description="Base URL of the REST API")
+    url: OptionalUrl = Field(default=None, description="Base URL of the REST API")
     api_key: OptionalSecret = Field(default=None, description="Qdrant's API key")
     grpc_port: OptionalInt = Field(
         default=6334, description="Port of gRPC upserts; empty: REST only"

@@ -19,7 +19,8 @@ from gateway.errors import CollectionNotFound, MissingExtra, UpstreamError
 from gateway.events import Sink, discard
 from gateway.ports import Health
 from gateway.vectorstores.conditions import compile_filter, optional_filter, wants_acorn
-from gateway.vectorstores.edge_process import SERVICE, EdgeProcess, WorkerOptions
+from gateway.vectorstores.edge_launch import SERVICE, WorkerOptions
+from gateway.vectorstores.edge_process import EdgeProcess
 from gateway.vectorstores.edge_wire import pack_ids
 from gateway.vectorstores.payload import to_hit, to_stored
 from gateway.vectorstores.points import require_query, to_points

@@ -1,4 +1,4 @@
-"""The gateway's side of the worker process: start it, talk to it, survive its death.
+"""The gateway's side of the worker process: talk to it, survive its death.
 
 A dead worker fails the calls it had (they may be tried again: every operation is idempotent) and
 the next call starts another one, which replays the engine's log. A worker busy building an index
@@ -8,57 +8,28 @@ tried again after a longer quiet time.
 
 import asyncio
 import contextlib
-import os
-import sys
 import time
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
-import gateway
 from gateway.errors import (
     CollectionNotFound,
-    StoreLocked,
     UpstreamError,
     UpstreamQuota,
     UpstreamRejected,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from gateway.events import Sink, WorkerRestarted
+from gateway.events import WorkerRestarted
 from gateway.vectorstores import edge_wire as wire
-from gateway.vectorstores.tuning import INDEX_FROM
+from gateway.vectorstores.edge_launch import SERVICE, WorkerOptions, kill, launch, unavailable
 
-SERVICE: Final = "edge"
-_BOOT: Final = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from gateway.vectorstores.edge_worker import main; main()"
-)
 _IN_FLIGHT: Final = 16
-_START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 120.0
 _IDLE_MOST: Final = 600.0
 _RESTARTS: Final = 5
 _WINDOW_SECONDS: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """What every worker of one store is started with.
-
-    A worker without calls for `idle_seconds` indexes collections that have outgrown exact search.
-    """
-
-    root: Path
-    flush_seconds: float
-    sync_writes: bool
-    timeout_seconds: float
-    sink: Sink
-    idle_seconds: float = 10.0
-    index_from: int = INDEX_FROM
 
 
 @dataclass(slots=True)
@@ -197,51 +168,10 @@ class EdgeProcess:
                 )
 
     async def _spawn(self) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-c", _BOOT, *self._arguments()),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert process.stdout is not None
-        try:
-            async with asyncio.timeout(_START_SECONDS):
-                first = await wire.read_reply(process.stdout)
-            self.specs = self._greeting(first)
-        except BaseException as exc:
-            await _kill(process)
-            if isinstance(exc, TimeoutError):
-                raise _unavailable(f"did not start within {_START_SECONDS:g} s") from exc
-            raise
+        process, self.specs = await launch(self._options, self._idle_seconds)
         self._process = process
         self._indexing = False
         self._listener = asyncio.create_task(self._listen(process, process.stdout))
-
-    def _arguments(self) -> tuple[str, str]:
-        options = self._options
-        orders = {
-            "root": os.path.abspath(options.root),  # noqa: PTH100  spawning needs no disk
-            "owner": os.getpid(),
-            "flush_seconds": options.flush_seconds,
-            "sync_writes": options.sync_writes,
-            "idle_seconds": self._idle_seconds,
-            "index_from": options.index_from,
-        }
-        home = Path(str(gateway.__file__)).parent.parent
-        return str(home), msgspec.json.encode(orders).decode()
-
-    def _greeting(self, first: tuple[int, str, Any] | None) -> list[dict[str, Any]]:
-        if first is None:
-            raise _unavailable("ended while starting; see its messages on standard error")
-        _, status, value = first
-        if status == wire.LOCKED:
-            raise StoreLocked(
-                f"the embedded store at {self._options.root} is in use by process {value or '?'}: "
-                "only one `gateway` may open it; stop the other one (`gateway serve`?), send "
-                "requests to it over HTTP, or choose another data folder"
-            )
-        if status != wire.READY:
-            raise _unavailable(f"could not open {self._options.root}: {value}")
-        return value
 
     async def _listen(self, process: asyncio.subprocess.Process, pipe: Any) -> None:
         """Hand replies to their callers until the worker ends, and bury it then."""
@@ -281,7 +211,7 @@ class EdgeProcess:
         calls, self._calls = self._calls, {}
         for call in calls.values():
             if not call.reply.done():
-                call.reply.set_exception(_unavailable(why))
+                call.reply.set_exception(unavailable(why))
                 call.reply.exception()  # its caller may have given up
 
     async def _preempt(self) -> None:
@@ -289,7 +219,7 @@ class EdgeProcess:
         process, self._process = self._process, None
         self._idle_seconds = min(self._idle_seconds * 2, _IDLE_MOST)
         if process is not None:
-            await _kill(process)
+            await kill(process)
         try:
             await self._spawn()
         except BaseException:
@@ -304,18 +234,6 @@ def _send(process: asyncio.subprocess.Process, data: bytes) -> None:
     """Queue a frame; when the pipe is broken the listener fails the call."""
     assert process.stdin is not None
     process.stdin.write(data)
-
-
-async def _kill(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
-    await process.wait()
-
-
-def _unavailable(why: str) -> UpstreamUnavailable:
-    return UpstreamUnavailable(
-        f"the worker of the embedded store {why}", service=SERVICE, retry_after_seconds=1
-    )
 
 
 def _refusal(operation: str, status: str, value: Any) -> Exception:

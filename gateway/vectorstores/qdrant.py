@@ -7,6 +7,7 @@ Nothing is connected until the first call, so a gateway starts while its Qdrant 
 import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -30,7 +31,7 @@ from gateway.vectorstores.payload import VECTOR_NAME
 from gateway.vectorstores.points import require_query, to_points
 from gateway.vectorstores.qdrant_calls import Caller
 from gateway.vectorstores.qdrant_collections import NEEDS, QdrantCollections
-from gateway.vectorstores.qdrant_errors import SERVICE
+from gateway.vectorstores.qdrant_errors import SERVICE, shown_address
 from gateway.vectorstores.ranking import engine_threshold, page
 
 _WRITE_POINTS: Final = 256
@@ -87,8 +88,9 @@ class QdrantStore:
             grpc_port=grpc_port or 6334,
             **common,
         )
-        reads = Caller(search_timeout_seconds, sink)
-        return cls(reader, writer, reads=reads, writes=Caller(write_timeout_seconds, sink))
+        reads = Caller(search_timeout_seconds, sink, address=shown_address(url))
+        writes = replace(reads, timeout_seconds=write_timeout_seconds)
+        return cls(reader, writer, reads=reads, writes=writes)
 
     @classmethod
     def over(cls, client: AsyncQdrantClient, *, sink: Sink = discard) -> "QdrantStore":
@@ -198,7 +200,7 @@ class QdrantStore:
 
     async def health(self) -> Health:
         """Ask the server for its version, once: readiness must not wait for repeats."""
-        once = Caller(self._reads.timeout_seconds, self._reads.sink, attempts=1)
+        once = replace(self._reads, attempts=1)
         try:
             version = (await once("health", None, self._reader.info)).version
         except UpstreamError as exc:

@@ -19,7 +19,7 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.events import Sink, UpstreamCalled, UpstreamRetried
-from gateway.vectorstores.qdrant_errors import FAULTS, SERVICE, translate
+from gateway.vectorstores.qdrant_errors import FAULTS, SERVICE, Asked, translate
 
 T = TypeVar("T")
 
@@ -32,11 +32,13 @@ class Caller:
     """Makes calls of one kind: each attempt may take `timeout_seconds`, all of them twice that.
 
     A `Retry-After` is waited out when it fits into what is left, and reported when it does not.
+    `address` stands in messages: without user, password or key.
     """
 
     timeout_seconds: float
     sink: Sink
     attempts: int = ATTEMPTS
+    address: str = ""
 
     async def __call__(
         self, operation: str, name: str | None, call: Callable[[], Awaitable[T]]
@@ -71,7 +73,7 @@ class Caller:
             async with asyncio.timeout(self.timeout_seconds):
                 return await call()
         except FAULTS as fault:
-            error = translate(fault, operation, name)
+            error = translate(fault, Asked(operation, name, self.address))
             outcome = error.slug
             raise error from fault
         finally:

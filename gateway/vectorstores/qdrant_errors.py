@@ -1,6 +1,7 @@
 """Failures of qdrant-client told in our words, by what they mean to the caller."""
 
 import json
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import grpc
@@ -35,26 +36,46 @@ _MOST_TEXT: Final = 300
 _KEY_HINT: Final = "; check the Qdrant API key"
 
 
-def translate(fault: BaseException, operation: str, name: str | None) -> GatewayError:
-    """Return our error for a fault of `operation` on collection `name`."""
+_REACH_HINT: Final = "; is it up? check qdrant.url (GATEWAY_QDRANT__URL)"
+_GRPC_HINT: Final = f"{_REACH_HINT} and qdrant.grpc_port (GATEWAY_QDRANT__GRPC_PORT)"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What failed: `operation` on collection `name` of the server at `address` (for messages)."""
+
+    operation: str
+    name: str | None
+    address: str = ""
+
+
+def shown_address(url: str) -> str:
+    """Return a URL as messages may show it: without user, password, query and fragment."""
+    scheme, mark, rest = url.rpartition("://")
+    plain = rest.partition("?")[0].partition("#")[0].rpartition("@")[2]
+    return f"{scheme}{mark}{plain}".rstrip("/")
+
+
+def translate(fault: BaseException, asked: Asked) -> GatewayError:
+    """Return our error for a fault of what was asked."""
     if isinstance(fault, UnexpectedResponse):
-        return _from_status(fault, operation, name)
+        return _from_status(fault, asked)
     if isinstance(fault, ResponseHandlingException):
-        return _from_transport(fault.source, operation)
+        return _from_transport(fault.source, asked)
     if isinstance(fault, grpc.RpcError):
-        return _from_grpc(fault, operation, name)
-    return _from_client(fault, operation, name)
+        return _from_grpc(fault, asked)
+    return _from_client(fault, asked)
 
 
-def _from_client(fault: BaseException, operation: str, name: str | None) -> GatewayError:
+def _from_client(fault: BaseException, asked: Asked) -> GatewayError:
     if isinstance(fault, QdrantException):
         wait = fault.retry_after_s if isinstance(fault, ResourceExhaustedResponse) else None
-        return _error(UpstreamOverloaded, operation, f"rate limit: {fault}", wait)
+        return _error(UpstreamOverloaded, asked, f"rate limit: {fault}", wait)
     if isinstance(fault, TimeoutError):
-        return _error(UpstreamTimeout, operation, "no answer in time", None)
-    if name is not None and "not found" in str(fault):
-        return CollectionNotFound(name)
-    return _error(UpstreamRejected, operation, str(fault), None)
+        return _error(UpstreamTimeout, asked, f"no answer in time{_REACH_HINT}", None)
+    if asked.name is not None and "not found" in str(fault):
+        return CollectionNotFound(asked.name)
+    return _error(UpstreamRejected, asked, str(fault), None)
 
 
 _STATUSES: Final[dict[int, type[UpstreamError]]] = {
@@ -77,47 +98,51 @@ _CODES: Final[dict[grpc.StatusCode, type[UpstreamError]]] = {
 }
 
 
-def _from_status(fault: UnexpectedResponse, operation: str, name: str | None) -> GatewayError:
+def _from_status(fault: UnexpectedResponse, asked: Asked) -> GatewayError:
     status = fault.status_code or 0
-    if status == 404 and name is not None:
-        return CollectionNotFound(name)
+    if status == 404 and asked.name is not None:
+        return CollectionNotFound(asked.name)
     kind = _STATUSES.get(status, UpstreamRejected)
     text = f"HTTP {status}: {_said(fault.content)}"
     if status in (401, 403):
         text += _KEY_HINT
-    return _error(kind, operation, text, _seconds(fault.headers.get("retry-after")))
+    return _error(kind, asked, text, _seconds(fault.headers.get("retry-after")))
 
 
-def _from_transport(source: Exception, operation: str) -> GatewayError:
+def _from_transport(source: Exception, asked: Asked) -> GatewayError:
     text = str(source) or type(source).__name__
-    if isinstance(source, httpx.ConnectTimeout | httpx.PoolTimeout):
-        return _error(UpstreamUnavailable, operation, f"no connection: {text}", 5)
-    if isinstance(source, httpx.TimeoutException):
-        return _error(UpstreamTimeout, operation, text, None)
+    if isinstance(source, httpx.TimeoutException) and not isinstance(
+        source, httpx.ConnectTimeout | httpx.PoolTimeout
+    ):
+        return _error(UpstreamTimeout, asked, f"{text}{_REACH_HINT}", None)
     if isinstance(source, httpx.TransportError):
-        return _error(UpstreamUnavailable, operation, f"no connection: {text}", 5)
+        return _error(UpstreamUnavailable, asked, f"no connection: {text}{_REACH_HINT}", 5)
     if isinstance(source, ValidationError):
-        text = "it answered in a form that this client does not know; is it a Qdrant server?"
-    return _error(UpstreamRejected, operation, text, None)
+        text = (
+            "it answered in a form that this client does not know; is it a Qdrant server? "
+            "check qdrant.url (GATEWAY_QDRANT__URL)"
+        )
+    return _error(UpstreamRejected, asked, text, None)
 
 
-def _from_grpc(fault: grpc.RpcError, operation: str, name: str | None) -> GatewayError:
+def _from_grpc(fault: grpc.RpcError, asked: Asked) -> GatewayError:
     call = cast("Any", fault)  # every error of a finished call is a `grpc.Call` as well
     code: grpc.StatusCode = call.code()
-    if code is grpc.StatusCode.NOT_FOUND and name is not None:
-        return CollectionNotFound(name)
+    if code is grpc.StatusCode.NOT_FOUND and asked.name is not None:
+        return CollectionNotFound(asked.name)
     text = f"gRPC {code.name}: {str(call.details() or '')[:_MOST_TEXT]}"
     if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
         text += _KEY_HINT
-    wait = 5.0 if code is grpc.StatusCode.UNAVAILABLE else None
-    return _error(_CODES.get(code, UpstreamRejected), operation, text, wait)
+    wait = None
+    if code is grpc.StatusCode.UNAVAILABLE:
+        text, wait = f"{text}{_GRPC_HINT}", 5.0
+    return _error(_CODES.get(code, UpstreamRejected), asked, text, wait)
 
 
-def _error(
-    kind: type[UpstreamError], operation: str, text: str, wait: float | None
-) -> UpstreamError:
+def _error(kind: type[UpstreamError], asked: Asked, text: str, wait: float | None) -> UpstreamError:
+    server = f"Qdrant at {asked.address}" if asked.address else "Qdrant"
     return kind(
-        f"Qdrant failed at {operation!r}: {text}", service=SERVICE, retry_after_seconds=wait
+        f"{server} failed at {asked.operation!r}: {text}", service=SERVICE, retry_after_seconds=wait
     )
 
 

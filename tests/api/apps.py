@@ -13,7 +13,7 @@ from litestar import Litestar
 from gateway.api.app import OpenRuntime, create_app
 from gateway.api.server import DrainingServer, server_config
 from gateway.bootstrap import Runtime, join
-from gateway.embedding.catalog import CATALOG, EMBEDDING_GEMMA_300M
+from gateway.embedding.catalog import EMBEDDING_GEMMA_300M
 from gateway.embedding.embedder import Embedder
 from gateway.embedding.profile import ModelProfile
 from gateway.encoders.fake import FakeEncoder
@@ -44,7 +44,7 @@ def opener(
         made = encoder() if encoder else FakeEncoder(size=profile.full_size)
         held = store() if store else MemoryStore()
         embedder = Embedder(profile, made, sink=metrics)
-        yield join(settings, CATALOG, embedder, held, metrics=metrics)
+        yield join(settings, embedder, held, metrics=metrics)
         await made.aclose()
         await held.aclose()
 

@@ -104,10 +104,13 @@ def test_a_broken_line_fails_alone_and_by_number(made: TestClient[Litestar]) -> 
     report = response.json()
     assert response.status_code == 200
     assert (report["added"], report["failed"], report["empty"]) == (3, 4, 1)
-    assert [failure["line"] for failure in report["failures"] if failure["line"]] == [2, 5, 6]
-    assert {failure["id"] for failure in report["failures"] if failure["id"]} == {"4", "5"}
-    assert "not JSON" in report["failures"][0]["reason"]
-    assert {row["id"] for row in report["documents"]} == {"1", "2", "4", "5", "6"}
+    failures = {row["line"]: row["reason"] for row in report["failures"] if row["id"] is None}
+    assert list(failures) == [2, 5, 6, 7]
+    assert "not JSON" in failures[2]
+    assert "half of a surrogate pair" in failures[6]
+    assert "truncated" not in failures[6]
+    assert failures[7] == "text has a NUL at character 1; remove it"
+    assert {row["id"] for row in report["documents"]} == {"1", "2", "5", "6"}
     assert made.get(f"{DOCUMENTS}/2").json()["metadata"] == {"year": 2020}
     assert chunks(made) == 3
 
@@ -130,13 +133,36 @@ def test_the_last_line_needs_no_line_break(made: TestClient[Litestar]) -> None:
         ([{"id": "1", "text": "x", "txt": 1}], "invalid-document", "[0].txt", 0),
         ([{"id": "1", "text": 5}], "invalid-document", "[0].text", 0),
         ([{"id": "", "text": "x"}], "invalid-document", "[0].id", 0),
+        ([{"id": 5, "text": "x"}], "invalid-document", "[0].id", 0),
+        ({"documents": [{"_id": 5, "text": "x"}]}, "invalid-document", "documents[0]._id", 0),
+        (
+            {"documents": [{"id": "1", "text": "x"}, {"id": "2", "text": "a\x00"}]},
+            "invalid-document",
+            "documents[1].text",
+            1,
+        ),
+        (
+            [{"id": "1", "text": "x"}, {"id": "2", "text": "x", "title": "\x00"}],
+            "invalid-document",
+            "[1].title",
+            1,
+        ),
+        (
+            {"documents": [{"id": "1", "text": "x"}, {"id": "2", "text": "a\ud800"}]},
+            "invalid-document",
+            "documents[1].text",
+            1,
+        ),
+        ([{"id": "1", "text": "x", "title": "\udc00"}], "invalid-document", "[0].title", 0),
+        ([{"id": "1", "text": "x", "\ud800": 1}], "invalid-document", "[0].\\ud800", 0),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=lambda value: ascii(value)[:40],
 )
 def test_a_bad_json_body_stores_nothing(
     made: TestClient[Litestar], body: Any, slug: str, field: str | None, index: int | None
 ) -> None:
-    response = made.post(DOCUMENTS, json=body)
+    headers = {"content-type": "application/json"}
+    response = made.post(DOCUMENTS, content=json.dumps(body), headers=headers)
     problem = response.json()
     assert response.status_code == 400
     assert problem["type"].rpartition(":")[2] == slug
@@ -151,6 +177,62 @@ def test_a_prompted_document_fails_unless_it_is_meant(made: TestClient[Litestar]
     assert "double-prompt" in report["failures"][0]["reason"]
     meant = made.post(f"{DOCUMENTS}?allow_prompted=true", json=body).json()
     assert (meant["added"], meant["unchanged"]) == (1, 1)
+
+
+def test_half_of_a_pair_that_no_document_shows_is_refused_all_the_same(
+    made: TestClient[Litestar],
+) -> None:
+    body = b'[{"id":"1","text":"\\ud800","text":"the later one counts"}]'
+    headers = {"content-type": "application/json"}
+    problem = made.post(DOCUMENTS, content=body, headers=headers).json()
+    assert problem["type"].endswith(":malformed-json")
+    assert "half of a surrogate pair" in problem["detail"]
+    cut = made.post(DOCUMENTS, content=b'[{"id":"1', headers=headers).json()
+    assert "truncated" in cut["detail"]
+    assert chunks(made) == 0
+
+
+def test_whole_numbers_are_ids_in_a_stream_as_in_files(made: TestClient[Litestar]) -> None:
+    made.post(DOCUMENTS, content=lines({"_id": 5, "text": "x"}), headers=NDJSON)
+    assert made.get(f"{DOCUMENTS}/5").json()["id"] == "5"
+
+
+def test_a_request_of_which_every_document_failed_is_a_problem_with_its_report(
+    made: TestClient[Litestar],
+) -> None:
+    prompted = {"id": "1", "text": "title: none | text: x"}
+    one = made.post(DOCUMENTS, json=[prompted])
+    two = made.post(DOCUMENTS, content=lines(prompted, "{broken"), headers=NDJSON)
+    for response, failed in ((one, 1), (two, 2)):
+        problem = response.json()
+        assert response.status_code == problem["status"] == 422
+        assert response.headers["content-type"] == "application/problem+json"
+        assert problem["type"] == "urn:tei-rag-gateway:problem:nothing-ingested"
+        assert (problem["report"]["failed"], problem["report"]["added"]) == (failed, 0)
+        assert len(problem["report"]["failures"]) == failed
+        assert problem["report"]["failures"][0]["reason"] in problem["detail"]
+    assert chunks(made) == 0
+
+
+@pytest.mark.parametrize("fine", [{"id": "2", "text": "stored"}, {"id": "2", "text": ""}])
+def test_a_request_of_which_one_document_did_not_fail_is_served(
+    made: TestClient[Litestar], fine: dict[str, Any]
+) -> None:
+    body = lines({"id": "1", "text": "title: none | text: x"}, fine)
+    for _ in range(2):
+        response = made.post(DOCUMENTS, content=body, headers=NDJSON)
+        assert (response.status_code, response.json()["failed"]) == (200, 1)
+    assert made.post(DOCUMENTS, content=b"\n\n", headers=NDJSON).status_code == 200
+
+
+def test_a_path_that_is_not_utf_8_is_named(made: TestClient[Litestar]) -> None:
+    for method in ("GET", "DELETE"):
+        response = made.request(method, f"{DOCUMENTS}/a%FF")
+        problem = response.json()
+        assert response.status_code == 400
+        assert problem["type"].endswith(":invalid-request")
+        assert problem["field"] == "path"
+        assert "'a%FF' of the path is not UTF-8" in problem["detail"]
 
 
 def test_reports_stay_bounded(made: TestClient[Litestar]) -> None:

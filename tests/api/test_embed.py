@@ -39,12 +39,30 @@ def test_a_prompted_text_passes_when_it_is_meant(client: TestClient[Litestar]) -
     assert client.post("/api/v1/embed", json={**body, "allow_prompted": True}).status_code == 200
 
 
+def test_an_empty_text_is_refused_with_a_remedy(client: TestClient[Litestar]) -> None:
+    body = {"task": "query", "inputs": [{"text": ""}]}
+    said = client.post("/api/v1/embed", json=body).json()["detail"]
+    assert said == "text of input 0 is empty; send a text or leave the input out"
+
+
 @pytest.mark.parametrize(
     ("change", "slug", "field", "index"),
     [
         ({"inputs": []}, "invalid-request", "inputs", None),
         ({"inputs": [{"text": "a"}, {"text": ""}]}, "invalid-text", "inputs[1].text", 1),
         ({"inputs": [{"text": "a", "title": "b\x00"}]}, "invalid-text", "inputs[0].title", 0),
+        (
+            {"inputs": [{"text": "a"}, {"text": "a", "title": "T | text: x"}]},
+            "double-prompt",
+            "inputs[1].title",
+            1,
+        ),
+        (
+            {"task": "query", "inputs": [{"text": "a"}, {"text": "a", "title": "T"}]},
+            "invalid-request",
+            "inputs[1].title",
+            1,
+        ),
         ({"inputs": [{"txt": "a"}]}, "invalid-request", "inputs[0].text", None),
         ({"inputs": "a"}, "invalid-request", "inputs", None),
         ({"inputs": [{"text": "a"}] * 10_000}, "too-many-inputs", "inputs", None),

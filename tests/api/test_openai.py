@@ -59,7 +59,13 @@ def test_base64_and_numbers_are_the_same_vector(client: TestClient[Litestar], si
 
 
 def test_null_fields_mean_the_same_as_missing_ones(client: TestClient[Litestar]) -> None:
-    nulls = {"dimensions": None, "encoding_format": None, "user": None, "titles": None}
+    nulls = {
+        "dimensions": None,
+        "encoding_format": None,
+        "user": None,
+        "titles": None,
+        "allow_prompted": None,
+    }
     assert embed(client, model=QUERY, input="a", **nulls) == embed(client, model=QUERY, input="a")
 
 
@@ -185,7 +191,7 @@ def test_a_default_task_that_the_model_lacks_stops_the_start() -> None:
             {"model": QUERY, "input": "a", "titles": ["T"]},
             400,
             "invalid_request",
-            "titles",
+            "titles[0]",
             "only documents",
         ),
         (
@@ -199,7 +205,7 @@ def test_a_default_task_that_the_model_lacks_stops_the_start() -> None:
             {"model": DOCUMENT, "input": ["a", "b"], "titles": [None, "T | text: x"]},
             400,
             "double_prompt",
-            "input[1]",
+            "titles[1]",
             "title contains",
         ),
     ],
@@ -224,12 +230,13 @@ def test_a_bad_call_is_refused_by_name(
     ("raw", "said"),
     [
         (b"", "empty"),
-        (b"{", "send one JSON document"),
+        (b"{", "truncated; send one JSON document"),
+        (b'{"model":"%s","input":"\\ud83d\\ude' % QUERY.encode(), "truncated"),
         (b'{"model": "\xff"}', "UTF-8"),
         (b'{"model":"%s","input":"\\ud800"}' % QUERY.encode(), "other half"),
         (b'{"model":"%s","input":"\\udc00 low"}' % QUERY.encode(), "other half"),
     ],
-    ids=["empty", "cut", "not utf-8", "high surrogate", "low surrogate"],
+    ids=["empty", "cut", "cut in a pair", "not utf-8", "high surrogate", "low surrogate"],
 )
 def test_what_is_no_json_is_refused(client: TestClient[Litestar], raw: bytes, said: str) -> None:
     headers = {"content-type": "application/json"}
@@ -237,6 +244,46 @@ def test_what_is_no_json_is_refused(client: TestClient[Litestar], raw: bytes, sa
     assert response.status_code == 400
     assert response.json()["error"]["code"] == "malformed_json"
     assert said in response.json()["error"]["message"]
+
+
+def test_half_of_a_surrogate_pair_is_not_called_truncated(client: TestClient[Litestar]) -> None:
+    raw = b'{"model":"%s","input":"a\\ud83d"}' % QUERY.encode()
+    headers = {"content-type": "application/json"}
+    for path in ("/v1/embeddings", "/api/v1/embed"):
+        said = client.post(path, content=raw, headers=headers).text
+        assert f"at byte {raw.index(b'd83d') - 2} is half of a surrogate pair" in said
+        assert "truncated" not in said
+
+
+def test_a_prompted_text_is_embedded_when_it_is_meant(client: TestClient[Litestar]) -> None:
+    call = {"model": QUERY, "input": "task: search result | query: a"}
+    _, error = refused(client, **call)
+    assert "allow_prompted" in error["message"]
+    assert vectors(embed(client, **call, allow_prompted=True)).shape == (1, 512)
+    assert refused(client, **call, allow_prompted=False)[1]["code"] == "double_prompt"
+    assert refused(client, **call, allow_prompted=1)[1]["param"] == "allow_prompted"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/v1", 404, "not_found"),
+        ("POST", "/v1/chat/completions", 404, "not_found"),
+        ("GET", "/v1/embeddings", 405, "method_not_allowed"),
+        ("DELETE", "/v1/models", 405, "method_not_allowed"),
+    ],
+)
+def test_what_is_not_served_below_v1_is_refused_in_openais_shape(
+    client: TestClient[Litestar], method: str, path: str, status: int, code: str
+) -> None:
+    response = client.request(method, path)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/json"
+    assert response.json()["error"]["code"] == code
+    assert response.json()["error"]["type"] == "invalid_request_error"
+    assert ("allow" in response.headers) == (status == 405)
+    beside = client.get("/v1x")
+    assert beside.headers["content-type"] == "application/problem+json"
 
 
 def test_other_content_types_are_refused(client: TestClient[Litestar]) -> None:

@@ -29,6 +29,7 @@ def test_the_page_and_its_files_come_from_here_alone(client: TestClient[Litestar
         asset = client.get("/" + path)
         assert asset.status_code == 200
         assert len(asset.content) > 100
+        assert asset.headers["content-type"] == f"{ASSETS[path[5:]]}; charset=utf-8"
     assert "openapi.json" in client.get("/docs/start.js").text
 
 

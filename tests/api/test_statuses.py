@@ -13,6 +13,7 @@ from gateway.errors import (
     GatewayError,
     InvalidRequest,
     MissingExtra,
+    NothingIngested,
     SpaceMismatch,
     StoreLocked,
     Unauthorized,
@@ -43,7 +44,7 @@ OURS = sorted(
 @pytest.mark.parametrize("leaf", OURS, ids=lambda leaf: leaf.__name__)
 def test_every_error_has_a_status_by_the_table(leaf: type[GatewayError]) -> None:
     assert any(parent in STATUS for parent in leaf.__mro__)
-    assert status_of(leaf) in {400, 401, 404, 408, 409, 413, 415, 500, 502, 503, 504, 507}
+    assert status_of(leaf) in {400, 401, 404, 408, 409, 413, 415, 422, 500, 502, 503, 504, 507}
 
 
 def test_slugs_are_stable_names_of_one_kind_each() -> None:
@@ -60,6 +61,7 @@ def test_slugs_are_stable_names_of_one_kind_each() -> None:
         (CollectionNotFound("x"), 404),
         (DocumentNotFound("x", "y"), 404),
         (SpaceMismatch("x", stored="a", offered="b"), 409),
+        (NothingIngested("x"), 422),
         (MissingExtra("x", "y"), 500),
         (DegenerateVector("x"), 502),
         (UpstreamRejected("x"), 502),

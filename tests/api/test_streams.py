@@ -90,6 +90,8 @@ def test_a_stream_over_the_limit_keeps_what_came_before() -> None:
         announced = client.post(f"{path}/documents", content=b" " * 6_000, headers=HEADERS)
         assert announced.status_code == 413
         assert "report" not in announced.json()
+        assert announced.json()["detail"].startswith("the stream is over 5000 bytes; send it in")
+        assert "ndjson" not in announced.text
 
 
 def test_a_stream_that_stops_coming_is_reported_with_the_next_line() -> None:

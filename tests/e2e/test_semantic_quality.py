@@ -12,7 +12,7 @@ import pytest
 from qdrant_client import AsyncQdrantClient
 
 from gateway.bootstrap import Runtime, join, open_runtime
-from gateway.embedding.catalog import ALL_MINILM_L6_V2, CATALOG
+from gateway.embedding.catalog import ALL_MINILM_L6_V2
 from gateway.embedding.embedder import Embedder
 from gateway.encoders.minilm import MiniLMEncoder
 from gateway.encoders.tei import Expectation, TEIEncoder
@@ -47,7 +47,7 @@ async def servers(_folder: Path) -> AsyncGenerator[Runtime, None]:
         store = QdrantStore.over(AsyncQdrantClient(":memory:"))
         await stack.enter_async_context(aclosing(store))
         settings = load_settings(environ={})
-        yield join(settings, CATALOG, Embedder(profile, encoder), store, metrics=Metrics())
+        yield join(settings, Embedder(profile, encoder), store, metrics=Metrics())
 
 
 PATHS = {"embedded": embedded, "servers": servers}

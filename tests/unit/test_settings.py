@@ -101,3 +101,31 @@ def test_every_setting_can_be_set_by_its_variable() -> None:
 def test_an_empty_optional_variable_means_unset() -> None:
     settings = load_settings(environ={"GATEWAY_QDRANT__URL": "", "GATEWAY_TEI__URLS": ""})
     assert (settings.encoder_kind, settings.store_kind) == ("minilm", "edge")
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"GATEWAY_QDRANT__URL": "notaurl"}, "write http://host:port"),
+        ({"GATEWAY_TEI__URLS": "http://a,b"}, "write http://host:port"),
+        ({"GATEWAY_QDRANT__URL": "http://u:secretpw@h:6333"}, "api_key instead"),
+    ],
+)
+def test_addresses_are_checked_and_never_carry_a_password(
+    environ: dict[str, str], said: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        load_settings(environ=environ)
+    assert "secretpw" not in str(caught.value)
+
+
+def test_a_misspelt_section_names_the_nearest_and_a_value_for_one_is_explained(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text("[teii]\nurls = []\n")
+    with pytest.raises(ConfigurationError, match="did you mean 'tei'"):
+        load_settings(environ={}, config_file=file)
+    file.write_text("tei = 5\n")
+    with pytest.raises(ConfigurationError, match=r"write \[tei\]"):
+        load_settings(environ={}, config_file=file)

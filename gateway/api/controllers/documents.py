@@ -11,7 +11,7 @@ from gateway.api.bodies import JSON, NDJSON, AnyRequest, answer, read_body, requ
 from gateway.api.deadline import STREAMED, time_limit
 from gateway.api.dependencies import provide_collection, runtime_of
 from gateway.api.exceptions import problem
-from gateway.api.ingesting import SOURCE, Rows, documents_of, report_of
+from gateway.api.ingesting import SOURCE, Rows, documents_of, nothing_ingested, report_of
 from gateway.api.operations import DOC, Content, Operation, ref, reply
 from gateway.api.paths import tail_of
 from gateway.api.streams import StreamedBody
@@ -52,7 +52,7 @@ _INGEST: Final = Operation(
             **_FLAG,
         },
     },
-    errors=(400, 404, 408, 409, 413, 415, 502, 503, 504, 507),
+    errors=(400, 404, 408, 409, 413, 415, 422, 502, 503, 504, 507),
 )
 
 
@@ -76,7 +76,8 @@ class DocumentsController(Controller):
         chunks go. Send JSON up to `server.max_body_bytes`, or a stream of NDJSON of any length. In
         JSON a document that cannot be read refuses the request, and nothing is stored. In a stream
         it fails alone and is reported by its line. A stream that ends early is a problem whose
-        `report` says what was stored. A missing collection is an error unless `create` is set.
+        `report` says what was stored; so is a request of which every document failed. A missing
+        collection is an error unless `create` is set.
         """
         kind = require_type(request, JSON, NDJSON)
         opened = runtime.collections.open_or_create if create else runtime.collections.open
@@ -124,7 +125,7 @@ async def _ingest(
     body: StreamedBody | None,
     allow_prompted: bool,
 ) -> Response[bytes]:
-    """Ingest and report; what stopped an ingest is answered with the report so far."""
+    """Ingest and report; what stopped an ingest, or spoilt all of it, is answered with the report."""
     rows = Rows()
     try:
         report = await runtime_of(request).ingestor.ingest(
@@ -132,8 +133,9 @@ async def _ingest(
         )
     except IngestAborted as exc:
         return problem(request, exc, report_of(exc.report, rows))
-    if body is not None and body.cut is not None:
-        return problem(request, body.cut, report_of(report, rows))
+    failure = (body.cut if body is not None else None) or nothing_ingested(report)
+    if failure is not None:
+        return problem(request, failure, report_of(report, rows))
     return answer(report_of(report, rows))
 
 

@@ -52,7 +52,12 @@ class OpenAIController(Controller):
         task = task_of(call, embedder.profile, settings.server.default_task)
         texts = texts_of(call, settings.server.max_inputs)
         size = call.dimensions if call.dimensions is not None else settings.size
-        found = await embedder.embed(task, inputs_of(call, texts), size=size)
+        found = await embedder.embed(
+            task,
+            inputs_of(call, texts),
+            size=size,
+            allow_prompted=bool(call.allow_prompted),
+        )
         return Response(
             write_reply(call.model, found, call.encoding_format),
             media_type=JSON,

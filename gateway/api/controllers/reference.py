@@ -14,10 +14,12 @@ from gateway.api.guards import PUBLIC
 from gateway.api.openapi import describe
 
 ASSETS: Final[Mapping[str, str]] = {
-    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
-    "swagger-ui.css": "text/css; charset=utf-8",
-    "start.js": "text/javascript; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "start.js": "text/javascript",
 }
+"""Media types of the files of the page; the framework adds the charset to `text/`."""
+
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "

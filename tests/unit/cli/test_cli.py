@@ -211,3 +211,32 @@ def test_a_gateway_that_cannot_open_says_why_and_exits_2(shell: Shell) -> None:
     ran = shell.run("serve", "--host", "0.0.0.0", "--port", "0")
     assert ran.code == 2
     assert "API keys" in ran.err
+
+
+def test_checking_finds_settings_that_would_refuse_to_run(shell: Shell) -> None:
+    for environment in ({"GATEWAY_SIZE": "300"}, {"GATEWAY_ENCODER": "tei"}):
+        assert shell.run("config", "check", **environment).code == 2
+    assert shell.run("config", "check", GATEWAY_SIZE="256").code == 0
+
+
+def test_a_prompted_text_is_refused_until_it_is_meant(shell: Shell) -> None:
+    prompted = "task: search result" + " | query: x"
+    refused = shell.run("embed", prompted, "--task", "query")
+    assert refused.code == 2
+    assert "double-prompt" in refused.err
+    assert shell.run("embed", prompted, "--task", "query", "--allow-prompted").code == 0
+    assert shell.run("search", prompted, "-c", "notes", "--allow-prompted").code == 0
+
+
+def test_a_terminated_server_finishes_and_exits_0(shell: Shell) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = str(sock.getsockname()[1])
+    environment = shell.environment(GATEWAY_LOG__LEVEL="error", GATEWAY_STORE="memory")
+    command = [sys.executable, "-m", "gateway", "serve", "--port", port]
+    server = subprocess.Popen(command, env=environment, cwd=shell.home)
+    try:
+        wait_until_alive(f"http://127.0.0.1:{port}/livez")
+    finally:
+        server.terminate()
+    assert server.wait(30) == 0

@@ -169,10 +169,10 @@ async def test_prompted_texts_are_refused_unless_they_are_meant() -> None:
 @pytest.mark.parametrize(
     ("item", "field", "told"),
     [
-        (Input(""), "text", "is empty"),
+        (Input(""), "text", "text of input 1 is empty; send a text or leave the input out"),
         (Input("a\x00b"), "text", "NUL"),
         (Input("a\ud800b"), "text", "lone surrogate at character 1"),
-        (Input("a", ""), "title", "is empty"),
+        (Input("a", ""), "title", "is empty; send a title or leave the title out"),
         (Input("a", "b\x00"), "title", "NUL"),
         (Input("a", "\udfff"), "title", "lone surrogate"),
     ],
@@ -189,10 +189,12 @@ async def test_what_is_not_text_is_refused_by_index_and_field(
 async def test_unknown_tasks_and_titled_queries_are_refused() -> None:
     embedder = Embedder(GEMMA, ScriptedEncoder())
 
-    with pytest.raises(UnknownTask):
+    with pytest.raises(UnknownTask) as unknown:
         await embedder.embed("search", inputs("x"))
-    with pytest.raises(InvalidRequest, match="takes no title"):
-        await embedder.embed("query", [Input("x", "T")])
+    with pytest.raises(InvalidRequest, match="takes no title") as titled:
+        await embedder.embed("query", [Input("x"), Input("x", "T")])
+    assert (unknown.value.field, unknown.value.index) == ("task", None)
+    assert (titled.value.field, titled.value.index) == ("title", 1)
 
 
 async def test_the_budget_counts_the_prompt_and_is_exact() -> None:

@@ -91,19 +91,20 @@ def test_a_text_that_begins_with_any_prompt_is_refused(prompt: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "title", "told"),
+    ("text", "title", "told", "field"),
     [
-        ("title: Mars | text: red", None, "form of a titled document"),
-        ("red", "Mars | text: planets", "contains the mark"),
-        ("red", "Mars | text:", "contains the mark"),
+        ("title: Mars | text: red", None, "form of a titled document", "text"),
+        ("red", "Mars | text: planets", "contains the mark .*; send the bare title", "title"),
+        ("red", "Mars | text:", "contains the mark", "title"),
     ],
     ids=["titled form", "mark inside", "mark completed by ours"],
 )
 def test_a_title_whose_end_the_model_could_not_see_is_refused(
-    text: str, title: str | None, told: str
+    text: str, title: str | None, told: str, field: str
 ) -> None:
-    with pytest.raises(DoublePrompt, match=told):
-        GEMMA.refuse_prompted(text, title)
+    with pytest.raises(DoublePrompt, match=told) as refused:
+        GEMMA.refuse_prompted(text, title, index=2)
+    assert (refused.value.field, refused.value.index) == (field, 2)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,12 @@ def by_runs(text: str, title: str | None) -> int:
     return 2 + sum(20 if char.isupper() else 1 for char in text) // 5
 
 
-COUNTERS: list[Counter] = [FAKE, by_bytes, by_whim, by_runs]
+def by_words(text: str, title: str | None) -> int:
+    """A counter as WordPiece has it: a run without blanks is one unknown token, however long."""
+    return 2 + len(text.split())
+
+
+COUNTERS: list[Counter] = [FAKE, by_bytes, by_whim, by_runs, by_words]
 
 
 @settings(max_examples=150, deadline=None)
@@ -68,6 +73,7 @@ def test_chunks_are_exact_complete_and_within_the_budget_of_any_counter(
         assert text[chunk.start : chunk.end] == chunk.text
         assert chunk.text.strip()
         assert chunk.tokens == counter(chunk.text, None) <= budget
+        assert len(chunk.text) <= chunker.most_characters
         assert chunk.document_chunks == len(plan)
         assert chunk.start >= last[0]
         assert chunk.end > last[1]
@@ -162,6 +168,14 @@ def test_a_long_document_with_uneven_density_stays_within_the_budget() -> None:
     plan = Chunker(by_bytes, max_tokens=256).plan(Document("d", text))
     assert max(span.tokens for span in plan.spans) <= 256
     assert len(plan) < 3 * by_bytes(text, None) / 256
+
+
+@pytest.mark.parametrize("text", ["x" * 200_000, "a" + " " * 200_000 + "b", "z" * 64 * 64 + "."])
+def test_a_text_that_counts_next_to_nothing_is_split_by_its_characters(text: str) -> None:
+    plan = Chunker(by_words, max_tokens=64).plan(Document("d", text))
+    assert max(span.end - span.start for span in plan.spans) <= 64 * 64
+    assert len(plan) >= 2
+    assert "".join("".join(chunk.text.split()) for chunk in plan.chunks()) == "".join(text.split())
 
 
 MARKDOWN = """Preface.

@@ -35,6 +35,7 @@ def read(pieces: list[bytes]) -> list[ReadItem]:
 def test_good_lines_around_broken_ones_are_kept_and_the_broken_named_by_number() -> None:
     items = read([BODY])
     assert [item.id for item in items if isinstance(item, Document)] == ["a", "c", "f"]
+    assert [item.line for item in items if isinstance(item, Document)] == [1, 4, 9]
     failures = {item.line: item.reason for item in items if isinstance(item, ReadFailure)}
     assert list(failures) == [3, 5, 6, 7, 8]
     assert "not JSON" in failures[3]

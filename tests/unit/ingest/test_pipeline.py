@@ -19,6 +19,7 @@ from gateway.errors import (
 )
 from gateway.events import DocumentDone, Event
 from gateway.ingest.items import ReadFailure, ReadItem
+from gateway.ingest.lines import ndjson_items
 from gateway.ingest.pipeline import IngestOptions, Ingestor
 from gateway.ingest.report import MAX_PROBLEMS, IngestAborted, IngestReport, Outcome, Progress, Row
 from tests.support.ingesting import (
@@ -336,6 +337,19 @@ async def test_what_could_not_be_read_is_in_the_report() -> None:
     assert [(row.source, row.line) for row in report.problems] == [("c.jsonl", 3), ("x.png", None)]
 
 
+async def test_what_fails_after_it_was_read_is_named_by_its_line() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"id": "a", "text": "x"}\n\n{"id": "b", "text": "x", "title": "m | text: n"}\n'
+        yield b'{"id": "c", "text": ""}\n'
+
+    bench = Bench()
+    report = await bench.ingestor.ingest(
+        bench.spec, ndjson_items(body(), source="api"), on_document=bench.rows.append
+    )
+    assert [(row.document_id, row.line) for row in report.problems] == [("b", 3), ("c", 4)]
+    assert [row.line for row in bench.rows] == [1, 3, 4]
+
+
 async def test_of_an_id_given_twice_the_later_document_stays() -> None:
     bench = Bench()
     items: list[ReadItem] = []
@@ -358,7 +372,8 @@ async def test_a_stream_that_breaks_off_keeps_what_came_before() -> None:
     bench = Bench()
     with pytest.raises(PayloadTooLarge):
         await bench.ingestor.ingest(bench.spec, body(), on_document=bench.rows.append)
-    assert [row.document_id for row in bench.rows] == [f"d{n}" for n in range(7)]
+    assert {row.document_id for row in bench.rows} == {f"d{n}" for n in range(7)}
+    assert len(bench.rows) == 7
     assert all([await bench.chunks(f"d{n}") for n in range(7)])
 
 

@@ -39,6 +39,7 @@ def test_markdown_takes_title_and_metadata_from_its_front_matter(tmp_path: Path)
     assert (found.id, found.title, found.format) == ("a.md", "Guide", "markdown")
     assert dict(found.metadata) == {"date": "2024-05-06", "tags": ["a", "b"]}
     assert found.text == "# Heading\r\n\r\ntext \r\n"
+    assert found.line is None
 
 
 def test_markdown_without_front_matter_is_kept_whole_and_named_by_its_first_heading(
@@ -143,6 +144,7 @@ def test_jsonl_goes_on_after_a_broken_line(tmp_path: Path) -> None:
     assert isinstance(first, Document)
     assert isinstance(last, Document)
     assert (first.id, last.id, dict(last.metadata)) == ("1", "2", {"k": 1})
+    assert (first.line, last.line) == (1, 3)
 
 
 def read_csv(path: Path, data: bytes, limit: int = 1000) -> list[ReadItem]:
@@ -157,6 +159,7 @@ def test_csv_rows_are_documents_and_other_columns_metadata(tmp_path: Path) -> No
     assert isinstance(second, Document)
     assert (first.text, first.title, dict(first.metadata)) == ('a, "b"\r\nc ', "T", {"lang": "en"})
     assert (second.id, second.title) == ("2", None)
+    assert (first.line, second.line) == (2, 4)  # the first row has two lines
 
 
 def test_a_bad_csv_row_costs_itself_alone(tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from datetime import UTC, date, datetime
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.errors import InvalidDocument
-from gateway.ingest.records import parse_record, plain_metadata
+from gateway.ingest.records import half_of_pair, parse_record, plain_metadata
 
 
 def test_a_beir_record_keeps_its_other_keys_as_metadata() -> None:
@@ -50,6 +53,10 @@ def test_an_empty_text_is_a_document() -> None:
         ({"id": "a"}, "text"),
         ({"id": "a", "text": None}, "text"),
         ({"id": "a", "text": ["x"]}, "text"),
+        ({"id": "a", "text": "x\x00"}, "text"),
+        ({"id": "a", "text": "\udfff"}, "text"),
+        ({"id": "a", "text": "x", "title": "\x00"}, "title"),
+        ({"id": "a", "text": "x", "title": "T\ud800"}, "title"),
         ({"id": "a", "text": "x", "title": 3}, "title"),
         ({"id": "a", "text": "x", "format": "pdf"}, "format"),
         ({"id": "a", "text": "x", "metadata": "m"}, "metadata"),
@@ -67,6 +74,48 @@ def test_a_bad_record_names_its_field_and_line(record: object, field: str | None
 def test_unknown_fields_are_refused_on_demand() -> None:
     with pytest.raises(InvalidDocument, match="unknown field 'titel'"):
         parse_record({"id": "a", "text": "x", "titel": "T"}, unknown="refuse")
+
+
+@pytest.mark.parametrize("key", ["id", "_id"])
+def test_where_unknown_fields_are_refused_ids_are_strings(key: str) -> None:
+    with pytest.raises(InvalidDocument, match=f"'{key}' must be a string, not a number"):
+        parse_record({key: 5, "text": "x"}, unknown="refuse")
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        (r'{"text":"\ud800"}', 9),
+        (r'{"text":"a\udc00"}', 10),
+        (r'{"text":"\ud83d\u0041"}', 9),
+        (r'{"text":"\ud83d\ud83d\ude00 and more"}', 9),
+        (r'{"text":"\ud83d\ude00\uD83D and more"}', 21),
+        (r'{"text":"\\\ud800"}', 11),
+        (r'{"\ud800":1}', 2),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_named_by_its_place(data: str, place: int) -> None:
+    told = half_of_pair(data.encode(), refusal(data))
+    assert told is not None
+    assert f"at byte {place} is half of a surrogate pair" in told
+
+
+@given(cut=st.integers(1, 35))
+def test_json_that_is_cut_off_is_not_taken_for_half_a_pair(cut: int) -> None:
+    data = r'{"a":"\ud83d\ude00 \\ud800","b":"x"}'[:cut]
+    assert half_of_pair(data.encode(), refusal(data)) is None
+
+
+def test_json_broken_before_half_a_pair_keeps_its_own_reason() -> None:
+    data = r'{broken "\ud800"}'
+    assert half_of_pair(data.encode(), refusal(data)) is None
+
+
+def refusal(data: str) -> str:
+    """What the decoder says of data that is no JSON."""
+    with pytest.raises(msgspec.DecodeError) as caught:
+        msgspec.json.decode(data.encode())
+    return str(caught.value)
 
 
 def test_metadata_becomes_plain_json() -> None:

@@ -17,7 +17,8 @@ from gateway.domain.search import DenseQuery
 from gateway.errors import StoreLocked, UpstreamTimeout, UpstreamUnavailable
 from gateway.events import Event, WorkerRestarted
 from gateway.vectorstores.edge import EdgeStore
-from gateway.vectorstores.edge_process import EdgeProcess, WorkerOptions
+from gateway.vectorstores.edge_launch import WorkerOptions
+from gateway.vectorstores.edge_process import EdgeProcess
 from tests.contract.stores import SPEC, drained, made, unit
 
 pytestmark = [

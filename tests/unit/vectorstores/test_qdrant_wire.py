@@ -27,6 +27,7 @@ from gateway.errors import (
 )
 from gateway.events import Event, UpstreamCalled, UpstreamRetried
 from gateway.vectorstores.qdrant import QdrantStore
+from gateway.vectorstores.qdrant_errors import shown_address
 from gateway.vectorstores.schema import spec_to_json
 from tests.contract.stores import SPEC, made
 from tests.unit.vectorstores.qdrant_stub import Answer, grpc_stub, http_stub
@@ -145,7 +146,8 @@ async def test_a_silent_server_is_a_timeout_within_the_deadline() -> None:
 
 
 async def test_a_server_that_is_not_there_is_told_quickly() -> None:
-    store = QdrantStore.connect(f"http://127.0.0.1:{free_port()}")
+    port = free_port()
+    store = QdrantStore.connect(f"http://user:s3cret@127.0.0.1:{port}/?token=s3cret")
     started = time.monotonic()
     with pytest.raises(UpstreamUnavailable) as caught:
         await store.count("docs")
@@ -154,6 +156,10 @@ async def test_a_server_that_is_not_there_is_told_quickly() -> None:
     assert caught.value.retry_after_seconds is not None
     health = await store.health()
     assert not health.ok
+    for message in (caught.value.message, health.detail):
+        assert f"Qdrant at http://127.0.0.1:{port} failed" in message
+        assert "is it up? check qdrant.url (GATEWAY_QDRANT__URL)" in message
+        assert "s3cret" not in message
     assert health.name == "qdrant"
     await store.aclose()
 
@@ -176,6 +182,19 @@ async def test_the_key_is_sent_and_never_told() -> None:
         await store.aclose()
     assert stub.headers[0]["api-key"] == "s3cret"
     assert "s3cret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://localhost:6333", "http://localhost:6333"),
+        ("https://key@db.example/qdrant/", "https://db.example/qdrant"),
+        ("https://a:b@c@[::1]:6333?api_key=x#y@z", "https://[::1]:6333"),
+        ("user:pass@localhost:6333", "localhost:6333"),
+    ],
+)
+def test_addresses_are_shown_without_secrets(url: str, shown: str) -> None:
+    assert shown_address(url) == shown
 
 
 @pytest.mark.parametrize(
@@ -294,7 +313,7 @@ async def test_a_write_that_was_only_received_is_not_acknowledged() -> None:
 async def test_a_missing_grpc_port_is_told_quickly() -> None:
     async with http_stub(Answer(result=await info_of_docs())) as stub:
         store = QdrantStore.connect(stub.url, grpc_port=free_port())
-        with pytest.raises(UpstreamUnavailable, match="gRPC"):
+        with pytest.raises(UpstreamUnavailable, match=r"gRPC.*check .* qdrant\.grpc_port"):
             async with asyncio.timeout(15):
                 await store.upsert("docs", [made()])
         await store.aclose()

@@ -22,8 +22,8 @@ from gateway.ports import EncoderInfo, Encoding, Health
 _SLOTS: Final = 32
 """Places per hash: one in each of 32 equal strata, so that every prefix of a vector sees some."""
 _SPECIAL_TOKENS: Final = 2
-_GROUP_WORDS: Final = 4096
-"""Words summed between two looks at the event loop: about two milliseconds."""
+_GROUP_WORDS: Final = 512
+"""Words summed between two looks at the event loop: what the working arrays need stays in cache."""
 _TABLE_WORDS: Final = 32_768
 _TOKEN: Final = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff]"  # kana and ideographs stand alone
@@ -53,7 +53,7 @@ class FakeEncoder:
         return self._info
 
     async def encode(self, texts: Sequence[str]) -> Encoding:
-        """Encode on the event loop, which gets a turn every few milliseconds."""
+        """Encode on the event loop, which gets a turn after every few texts."""
         rows: list[Matrix] = []
         tokens = 0
         for group in _groups(texts, self._split):

@@ -30,7 +30,7 @@ class IngestOptions:
 
     batch: int = 64
     in_flight: int = 4
-    window_documents: int = 128
+    window_documents: int = 256
     window_characters: int = 1 << 20
 
 

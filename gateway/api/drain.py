@@ -17,10 +17,6 @@ class Drain:
         if self._until is None:
             self._until = time.monotonic() + grace_seconds / 2
 
-    @property
-    def begun(self) -> bool:
-        return self._until is not None
-
     def seconds_left(self) -> float | None:
         """Time left to read, not below 0; None while the server is not stopping."""
         return None if self._until is None else max(0.0, self._until - time.monotonic())

@@ -1,6 +1,6 @@
 """What can be asked of a collection: filters, dense queries, hits. No vendor type in sight."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 from uuid import UUID
@@ -103,10 +103,3 @@ class StageScore:
 def ranked(hits: Iterable[Hit]) -> list[Hit]:
     """Order hits by score, highest first, ties by id: engines break ties each in their own way."""
     return sorted(hits, key=lambda hit: (-hit.score, hit.id.int))
-
-
-def all_of(filters: Sequence[Filter]) -> Filter | None:
-    """Join filters by "and"; None when there is none."""
-    if not filters:
-        return None
-    return filters[0] if len(filters) == 1 else And(tuple(filters))

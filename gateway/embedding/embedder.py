@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from gateway.domain.tokens import may_exceed
 from gateway.domain.vectors import Matrix, require_raw, shorten
 from gateway.embedding.profile import ModelProfile, Task
 from gateway.errors import (
@@ -19,9 +20,6 @@ from gateway.errors import (
 )
 from gateway.events import Embedded, Sink, discard
 from gateway.ports import Encoder
-
-SPECIAL_TOKENS: Final = 8
-"""More special tokens than any known tokenizer adds (Gemma and BERT add 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +132,9 @@ class Embedder:
             raise
 
     async def _require_budget(self, rendered: Sequence[str]) -> None:
-        """Refuse inputs over the model's limit, counting only those that could exceed it.
-
-        A token covers at least one byte of UTF-8: a text of fewer bytes than the limit fits.
-        """
-        room = self.max_tokens - SPECIAL_TOKENS
-        suspects = [
-            i for i, text in enumerate(rendered) if len(text) * 4 > room and _bytes(text) > room
-        ]
+        """Refuse inputs over the model's limit, counting only those that could exceed it."""
+        limit = self.max_tokens
+        suspects = [i for i, text in enumerate(rendered) if may_exceed(len(text.encode()), limit)]
         if not suspects:
             return
         with self._naming(suspects):
@@ -205,7 +198,3 @@ def require_text(text: str, *, index: int | None = None, field: str = "text") ->
             field=field,
         ) from exc
     return text
-
-
-def _bytes(text: str) -> int:
-    return len(text.encode())

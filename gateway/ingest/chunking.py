@@ -107,11 +107,7 @@ class Chunker:
             raise ConfigurationError(
                 f"chunks of {self.budget} tokens hold nothing; take 16 or more"
             )
-        if not 0 <= overlap_tokens <= self.budget // 2:
-            raise ConfigurationError(
-                f"an overlap of {overlap_tokens} tokens does not fit chunks of {self.budget}; "
-                f"take 0 to {self.budget // 2}"
-            )
+        require_overlap(overlap_tokens, self.budget)
         self._counter = counter
         self._overlap = overlap_tokens
 
@@ -265,3 +261,16 @@ def _first_ink(text: str, span: Span) -> int:
     """Return the place of the first character of a span that is not white space."""
     piece = text[span.start : span.end]
     return span.start + len(piece) - len(piece.lstrip())
+
+
+def require_overlap(overlap_tokens: int, budget: int) -> None:
+    """Refuse an overlap that is negative or more than half of a chunk of `budget` tokens.
+
+    Raises:
+        ConfigurationError: names the range.
+    """
+    if not 0 <= overlap_tokens <= budget // 2:
+        raise ConfigurationError(
+            f"an overlap of {overlap_tokens} tokens does not fit chunks of {budget}; "
+            f"take 0 to {budget // 2}"
+        )

@@ -12,6 +12,7 @@ from typing import Final, NoReturn, TypeVar
 
 import numpy as np
 
+from gateway.domain.tokens import may_exceed
 from gateway.domain.vectors import Matrix
 from gateway.errors import InvalidRequest, UpstreamTimeout, UpstreamUnavailable
 from gateway.events import Sink, discard
@@ -37,8 +38,6 @@ T = TypeVar("T")
 
 ENVELOPE_BYTES: Final = 256
 """More than a request body holds beside its texts."""
-SPECIAL_TOKENS: Final = 8
-"""More than any known tokenizer adds to a text."""
 HEALTH_SECONDS: Final = 5.0
 LIMITS: Final = Limits()
 
@@ -174,7 +173,7 @@ class TEIClient:
         async def attempt() -> tuple[Matrix, int]:
             async with self._budget.hold(len(texts)):
                 info = await self._gate.require()
-                if info.auto_truncate and _may_exceed(texts, info.max_input_length):
+                if info.auto_truncate and may_exceed(max(map(len, texts)), info.max_input_length):
                     answer = await self._gate.call("embed", "/embed", native_body(texts), info)
                     return decode_native(answer.body, len(texts), answer.headers)
                 answer = await self._gate.call("embed", "/v1/embeddings", openai_body(texts), info)
@@ -227,8 +226,3 @@ class TEIClient:
 
 def _joined(answers: Sequence[tuple[Matrix, int]]) -> tuple[Matrix, int]:
     return np.concatenate([rows for rows, _ in answers]), sum(tokens for _, tokens in answers)
-
-
-def _may_exceed(texts: Sequence[bytes], limit: int) -> bool:
-    """Tell whether a text may have more tokens than `limit`: a token covers at least one byte."""
-    return any(len(text) + SPECIAL_TOKENS > limit for text in texts)

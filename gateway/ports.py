@@ -4,8 +4,9 @@ Conventions: everything is async unless named otherwise; every error is one of `
 vectors are float32 numpy arrays; a port never sees a prompt name, a task or a target size.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
@@ -13,6 +14,14 @@ from gateway.domain.collections import CollectionInfo, CollectionSpec
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
 from gateway.domain.search import DenseQuery, Filter, Hit
 from gateway.domain.vectors import Matrix
+from gateway.errors import GatewayError
+
+
+class Lane(StrEnum):
+    """Who waits for an encoding: somebody (`QUERY`, served first) or a pipeline (`INGEST`)."""
+
+    QUERY = "query"
+    INGEST = "ingest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +46,22 @@ class EncoderInfo:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """Raw vectors, shape (n, full size), in the order of the texts, and the tokens read in all."""
+    """Raw vectors, shape (n, full size), in the order of the texts, and the tokens read in all.
 
-    vectors: Matrix
+    One bad text does not cost the others: `refused` maps the index of each input that could not be
+    encoded to the reason, and its row of `rows` is NaN. `tokens` are those of the encoded texts.
+    """
+
+    rows: Matrix
     tokens: int
+    refused: Mapping[int, GatewayError] = field(default_factory=dict[int, GatewayError])
+
+    @property
+    def vectors(self) -> Matrix:
+        """All rows; raises the error of the first refused input when there is one."""
+        if self.refused:
+            raise self.refused[min(self.refused)]
+        return self.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +77,19 @@ class Encoder(Protocol):
     """Final strings in, raw vectors out. Knows no prompt, task or target size.
 
     Texts are encoded as they are: no prefix, no strip, no truncation. An input over `max_tokens` is
-    an error (`InputTooLong`), never cut.
+    refused (`InputTooLong`), never cut.
     """
 
     @property
     def info(self) -> EncoderInfo: ...
 
-    async def encode(self, texts: Sequence[str]) -> Encoding:
-        """Encode at least one text.
+    async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
+        """Encode texts. `lane` says who waits; an encoder without a queue ignores it.
+
+        An input that cannot be encoded (`InputTooLong`, `InvalidText`, `DegenerateVector`, ...) is
+        named in `Encoding.refused`; the rest is encoded.
 
         Raises:
-            InputTooLong: an input has more tokens than the model reads.
             UpstreamError: the model's server failed after bounded retries.
         """
         ...

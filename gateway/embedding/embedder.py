@@ -19,7 +19,10 @@ from gateway.errors import (
     InvalidText,
 )
 from gateway.events import Embedded, Sink, discard
-from gateway.ports import Encoder
+from gateway.ports import Encoder, Lane
+
+QUERY_INPUTS: Final = 32
+"""A longer list of texts is no longer somebody's query: it goes into the lane of the ingest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,12 @@ class Embedder:
         *,
         size: int | None = None,
         allow_prompted: bool = False,
+        lane: Lane | None = None,
     ) -> Embeddings:
         """Embed inputs for a task at `size` (the profile's default when None).
 
-        `allow_prompted` says that texts which begin with a prompt are meant as they are.
+        `allow_prompted` says that texts which begin with a prompt are meant as they are. `lane` is
+        the ingest's for documents and for long lists unless it is given.
 
         Raises:
             UnknownTask, UnsupportedSize: whatever the inputs are.
@@ -92,12 +97,14 @@ class Embedder:
             self._render(task, item, index, allow_prompted) for index, item in enumerate(inputs)
         ]
         await self._require_budget(rendered)
+        if lane is None:
+            lane = self._lane(task, len(rendered))
         rows: list[Matrix] = []
         tokens = 0
         for start in range(0, len(rendered), self._window):
             batch = rendered[start : start + self._window]
             with self._naming(range(start, start + len(batch))):
-                encoding = await self.encoder.encode(batch)
+                encoding = await self.encoder.encode(batch, lane=lane)
             rows.append(self._finish(encoding.vectors, len(batch), size, start))
             tokens += encoding.tokens
         vectors = np.concatenate(rows) if rows else np.empty((0, size), np.float32)
@@ -118,6 +125,12 @@ class Embedder:
         count = self.encoder.token_counter()
         render = self.profile.render
         return lambda text, title: count(render(Task.DOCUMENT, text, title))
+
+    def _lane(self, task: str, count: int) -> Lane:
+        """Tell who waits: somebody, for a few texts that are no documents."""
+        if count > QUERY_INPUTS or self.profile.is_document(task):
+            return Lane.INGEST
+        return Lane.QUERY
 
     def _render(self, task: str, item: Input, index: int, allow_prompted: bool) -> str:
         require_text(item.text, index=index)

@@ -8,7 +8,7 @@ import numpy as np
 from gateway.domain.vectors import Matrix
 from gateway.encoders._tokens import ExactTokens, batches
 from gateway.encoders._worker import Worker
-from gateway.ports import EncoderInfo, Encoding, Health
+from gateway.ports import EncoderInfo, Encoding, Health, Lane
 
 Forward = Callable[[list[str]], Matrix]
 """One batch through the model, in the worker thread: raw float32 rows, shape (n, full size)."""
@@ -33,7 +33,12 @@ class InProcessEncoder:
         self._forward: Final = forward
         self._batch_tokens: Final = batch_tokens
 
-    async def encode(self, texts: Sequence[str]) -> Encoding:
+    async def encode(  # the lane says nothing here: calls take turns
+        self,
+        texts: Sequence[str],
+        *,
+        lane: Lane = Lane.QUERY,  # noqa: ARG002
+    ) -> Encoding:
         """Encode batches of like length; other calls get their turn between two of them."""
         counts = await self._worker.run(self._tokens.fitting, texts)
         vectors = np.empty((len(texts), self.info.size), np.float32)

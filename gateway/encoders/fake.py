@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gateway.domain.vectors import Matrix
 from gateway.errors import ConfigurationError, InputTooLong
-from gateway.ports import EncoderInfo, Encoding, Health
+from gateway.ports import EncoderInfo, Encoding, Health, Lane
 
 _SLOTS: Final = 32
 """Places per hash: one in each of 32 equal strata, so that every prefix of a vector sees some."""
@@ -52,7 +52,12 @@ class FakeEncoder:
     def info(self) -> EncoderInfo:
         return self._info
 
-    async def encode(self, texts: Sequence[str]) -> Encoding:
+    async def encode(  # the lane says nothing here: calls take turns
+        self,
+        texts: Sequence[str],
+        *,
+        lane: Lane = Lane.QUERY,  # noqa: ARG002
+    ) -> Encoding:
         """Encode on the event loop, which gets a turn after every few texts."""
         rows: list[Matrix] = []
         tokens = 0

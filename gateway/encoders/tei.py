@@ -22,7 +22,7 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.events import Sink, discard
-from gateway.ports import EncoderInfo, Encoding, Health
+from gateway.ports import EncoderInfo, Encoding, Health, Lane
 from gateway.tei.client import TEIClient
 from gateway.tei.identity import Expectation
 from gateway.tei.line import Limits
@@ -123,7 +123,12 @@ class TEIEncoder:
             details=tuple(details),
         )
 
-    async def encode(self, texts: Sequence[str]) -> Encoding:
+    async def encode(  # the lane says nothing here: calls take turns
+        self,
+        texts: Sequence[str],
+        *,
+        lane: Lane = Lane.QUERY,  # noqa: ARG002
+    ) -> Encoding:
         """Encode on the least loaded replica, or on another where that one fails."""
         if not texts:
             return Encoding(np.empty((0, self._expect.size), np.float32), 0)

@@ -12,16 +12,16 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from gateway.encoders.fake import FakeEncoder
-from gateway.ports import Encoding
+from gateway.ports import Encoding, Lane
 from tests.api.apps import KEY, fake_app, live, opener, settings_of
 
 CALL = {"model": "embeddinggemma-300m:query", "input": "a text of the caller"}
 
 
 class SlowEncoder(FakeEncoder):
-    async def encode(self, texts: Sequence[str]) -> Encoding:
+    async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
         await asyncio.sleep(5)
-        return await super().encode(texts)
+        return await super().encode(texts, lane=lane)
 
 
 @pytest.mark.parametrize("given", ["abc-123", "0af7651916cd43dd:8448eb/2+1=", "x" * 128])

@@ -9,7 +9,7 @@ from gateway.api.app import create_app
 from gateway.embedding.catalog import EMBEDDING_GEMMA_300M
 from gateway.encoders.fake import FakeEncoder
 from gateway.errors import UpstreamUnavailable
-from gateway.ports import Encoding, Health
+from gateway.ports import Encoding, Health, Lane
 from gateway.settings import load_settings
 from gateway.vectorstores.memory import MemoryStore
 from tests.api.apps import fake_app, opener
@@ -18,7 +18,7 @@ from tests.api.apps import fake_app, opener
 class DownEncoder(FakeEncoder):
     """A model server that went away after the start."""
 
-    async def encode(self, texts: Sequence[str]) -> Encoding:
+    async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
         raise UpstreamUnavailable("cannot reach http://tei:80", service="tei")
 
     async def health(self) -> Health:

@@ -13,7 +13,7 @@ from gateway.embedding.catalog import EMBEDDING_GEMMA_300M
 from gateway.embedding.embedder import Embedder
 from gateway.encoders.fake import FakeEncoder
 from gateway.errors import GatewayError
-from gateway.ports import Encoding
+from gateway.ports import Encoding, Lane
 from gateway.vectorstores.memory import MemoryStore
 
 COLLECTION = "docs"
@@ -33,7 +33,7 @@ class CountingEncoder(FakeEncoder):
         self.broken: set[str] = set()
         self.refused: dict[str, GatewayError] = {}
 
-    async def encode(self, texts: Sequence[str]) -> Encoding:
+    async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
         self.active += 1
         self.most_active = max(self.active, self.most_active)
         try:
@@ -42,7 +42,7 @@ class CountingEncoder(FakeEncoder):
                 if any(word in text for text in texts):
                     raise error
             self.texts.extend(texts)
-            encoding = await super().encode(texts)
+            encoding = await super().encode(texts, lane=lane)
         finally:
             self.active -= 1
         for row, text in enumerate(texts):
@@ -105,7 +105,7 @@ class DiscardingStore(MemoryStore):
 class ConstantEncoder(FakeEncoder):
     """One vector for every text, and bytes for tokens: next to no work."""
 
-    async def encode(self, texts: Sequence[str]) -> Encoding:
+    async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
         await asyncio.sleep(0)
         return Encoding(np.ones((len(texts), self.info.size), np.float32), len(texts))
 

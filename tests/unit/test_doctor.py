@@ -15,7 +15,7 @@ from gateway.encoders.fake import FakeEncoder
 from gateway.errors import UpstreamUnavailable
 from gateway.ingest.records import parse_record
 from gateway.observability.metrics import Metrics
-from gateway.ports import EncoderInfo, Encoding, Health
+from gateway.ports import EncoderInfo, Encoding, Health, Lane
 from gateway.settings import load_settings
 from gateway.vectorstores.memory import MemoryStore
 
@@ -27,8 +27,8 @@ PROMPTS = sorted(set(EMBEDDING_GEMMA_300M.prompts.values()), key=len, reverse=Tr
 class DropsPrompts(FakeEncoder):
     """A server that cuts our prompts off."""
 
-    async def encode(self, texts: Sequence[str]) -> Encoding:
-        return await super().encode([bare(text) for text in texts])
+    async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
+        return await super().encode([bare(text) for text in texts], lane=lane)
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return await super().count_tokens([bare(text) for text in texts])
@@ -37,9 +37,9 @@ class DropsPrompts(FakeEncoder):
 class MixesUpBatches(FakeEncoder):
     """A server that answers a batch in another order."""
 
-    async def encode(self, texts: Sequence[str]) -> Encoding:
-        encoding = await super().encode(texts)
-        return replace(encoding, vectors=encoding.vectors[::-1])
+    async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
+        encoding = await super().encode(texts, lane=lane)
+        return replace(encoding, rows=encoding.vectors[::-1])
 
 
 class ClaimsToBeReal(FakeEncoder):
@@ -51,7 +51,7 @@ class ClaimsToBeReal(FakeEncoder):
 
 
 class IsDown(FakeEncoder):
-    async def encode(self, texts: Sequence[str]) -> Encoding:
+    async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
         raise UpstreamUnavailable("nobody answers at http://tei", service="tei")
 
     async def health(self) -> Health:

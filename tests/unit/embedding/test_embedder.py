@@ -25,7 +25,7 @@ from gateway.errors import (
     UnsupportedSize,
 )
 from gateway.events import Embedded, Event
-from gateway.ports import EncoderInfo, Encoding, Health
+from gateway.ports import EncoderInfo, Encoding, Health, Lane
 
 pytestmark = pytest.mark.anyio
 
@@ -64,7 +64,7 @@ class ScriptedEncoder:
         self._answer = answer or ones(size=size)
         self._refuses = refuses
 
-    async def encode(self, texts: Sequence[str]) -> Encoding:
+    async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
         for index, text in enumerate(texts):
             if self._refuses is not None and self._refuses in text:
                 raise InputTooLong(f"input {index} is too long for me", index=index)

@@ -133,9 +133,24 @@ async def open_store(settings: Settings, sink: Sink) -> VectorStore:
 
 
 async def _tei(settings: Settings, profile: ModelProfile, sink: Sink) -> Encoder:
-    from gateway.encoders.tei import Expectation, TEIEncoder  # noqa: PLC0415
+    from gateway.encoders.tei import (  # noqa: PLC0415
+        Expectation,
+        GoldenCheck,
+        Limits,
+        TEIEncoder,
+        Wiring,
+    )
 
     tei = settings.tei
+    goldens = tuple(
+        GoldenCheck(
+            profile.render(golden.query_task, golden.query),
+            tuple(profile.render(golden.document_task, text) for text in golden.documents),
+            golden.size,
+            golden.similarities,
+        )
+        for golden in profile.goldens
+    )
     return await TEIEncoder.connect(
         tei.urls,
         expect=Expectation(
@@ -143,12 +158,21 @@ async def _tei(settings: Settings, profile: ModelProfile, sink: Sink) -> Encoder
             size=profile.full_size,
             max_tokens=profile.max_tokens,
             dtypes=profile.dtypes,
+            goldens=goldens if tei.verify_goldens else (),
         ),
-        api_key=tei.api_key.get_secret_value() if tei.api_key else None,
         tokenizer=tei.tokenizer,
-        timeout_seconds=tei.timeout_seconds,
-        connect_timeout_seconds=tei.connect_timeout_seconds,
-        max_in_flight=tei.max_in_flight,
+        wiring=Wiring(
+            limits=Limits(
+                timeout_seconds=tei.timeout_seconds,
+                read_timeout_seconds=tei.read_timeout_seconds,
+                connect_timeout_seconds=tei.connect_timeout_seconds,
+                pool_timeout_seconds=tei.pool_timeout_seconds,
+                max_in_flight=tei.max_in_flight,
+            ),
+            api_key=tei.api_key.get_secret_value() if tei.api_key else None,
+            hedge=tei.hedge,
+            discovery_seconds=tei.discovery_seconds,
+        ),
         sink=sink,
     )
 

@@ -243,7 +243,13 @@ class StoreLocked(ConfigurationError):
 
 
 class UpstreamError(GatewayError):
-    """A service or engine behind us failed; `service` is its role (`tei`, `qdrant`, `edge`, ...)."""
+    """A service or engine behind us failed; `service` is its role (`tei`, `qdrant`, `edge`, ...).
+
+    `retry_after_seconds` is the pause advised to callers; with `asked_to_wait` the service itself,
+    or a proxy before it, asked for it.
+    """
+
+    asked_to_wait: bool = False
 
     slug = "upstream-error"
     title = "A service behind the gateway failed"

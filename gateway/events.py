@@ -61,6 +61,33 @@ class UpstreamRetried:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaChanged:
+    """A replica at `where` is asked (`closed`), left out (`open`) or on trial (`half-open`)."""
+
+    service: str
+    where: str
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowChanged:
+    """A server was full, or has room again: at most `inputs` may be in flight to it."""
+
+    service: str
+    where: str
+    inputs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hedged:
+    """A slow query was asked of a second replica; `won` says that the second answered first."""
+
+    service: str
+    won: bool
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRestarted:
     """The worker process of the embedded store died and was started again."""
 
@@ -69,7 +96,15 @@ class WorkerRestarted:
 
 
 Event: TypeAlias = (
-    Embedded | Searched | DocumentDone | UpstreamCalled | UpstreamRetried | WorkerRestarted
+    Embedded
+    | Searched
+    | DocumentDone
+    | UpstreamCalled
+    | UpstreamRetried
+    | ReplicaChanged
+    | WindowChanged
+    | Hedged
+    | WorkerRestarted
 )
 Sink: TypeAlias = Callable[[Event], None]
 

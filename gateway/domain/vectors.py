@@ -30,7 +30,7 @@ def require_raw(vectors: NDArray[Any], *, count: int, size: int) -> Matrix:
         raise DegenerateVector(f"expected vectors of shape {(count, size)}, got {vectors.shape}")
     if vectors.dtype != np.float32:
         raise DegenerateVector(f"expected float32 vectors, got {vectors.dtype}")
-    norms = _norms(vectors)
+    norms = norms_of(vectors)
     bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
     if bad.size:
         row = int(bad[0])
@@ -51,7 +51,7 @@ def shorten(vectors: Matrix, size: int) -> Matrix:
     if vectors.shape[1] < size:
         raise DegenerateVector(f"rows of size {vectors.shape[1]} cannot be cut to {size}")
     head = vectors[:, :size]
-    norms = _norms(head)
+    norms = norms_of(head)
     good = np.isfinite(norms) & (norms > 0)
     if not good.all():
         row = int(np.flatnonzero(~good)[0])
@@ -70,7 +70,7 @@ def require_unit(vectors: Matrix, *, size: int) -> Matrix:
         raise DegenerateVector(f"expected rows of size {size}, got shape {vectors.shape}")
     if vectors.dtype != np.float32:
         raise DegenerateVector(f"expected float32 vectors, got {vectors.dtype}")
-    norms = _norms(vectors)
+    norms = norms_of(vectors)
     bad = np.flatnonzero(~(np.abs(norms - 1.0) <= UNIT_TOLERANCE))
     if bad.size:
         row = int(bad[0])
@@ -78,6 +78,6 @@ def require_unit(vectors: Matrix, *, size: int) -> Matrix:
     return vectors
 
 
-def _norms(vectors: Matrix) -> NDArray[np.float64]:
+def norms_of(vectors: Matrix) -> NDArray[np.float64]:
     """Lengths of rows, summed in float64: squares of float32 over- and underflow in float32."""
     return np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))

@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.encoders._tokens import ExactTokens
 from gateway.errors import ConfigurationError
-from gateway.tei.client import TEIClient
+from gateway.tei.pool import Pool
 
 FILE_NAME: Final = "tokenizer.json"
 PROBES: Final = (
@@ -39,18 +39,18 @@ def load_tokens(path: Path, model_ids: Sequence[str], max_tokens: int) -> ExactT
         raise ConfigurationError(f"{str(found)!r} is not a readable tokenizer: {exc}") from exc
 
 
-async def require_same_tokens(tokens: ExactTokens, client: TEIClient) -> None:
+async def require_same_tokens(tokens: ExactTokens, pool: Pool) -> None:
     """Hold a local tokenizer against the server's on a few probe strings.
 
     Raises:
         ConfigurationError: they read a probe differently.
     """
-    served = await client.token_ids(PROBES)
+    served = [[token.id for token in row] for row in await pool.tokens(PROBES)]
     for probe, local, remote in zip(PROBES, tokens.encode(PROBES), served, strict=True):
         if local.ids != remote:
             raise ConfigurationError(
-                f"the local tokenizer reads {probe!r} as {len(local.ids)} tokens, TEI at "
-                f"{client.where} as {len(remote)} others: point tei.tokenizer at the {FILE_NAME} "
+                f"the local tokenizer reads {probe!r} as {len(local.ids)} tokens, TEI as "
+                f"{len(remote)} others: point tei.tokenizer at the {FILE_NAME} "
                 "of the served model, or leave it out (and start TEI without --default-prompt)"
             )
 

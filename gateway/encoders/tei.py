@@ -1,12 +1,12 @@
 """Vectors from Text Embeddings Inference servers: one model, one or several replicas."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from threading import get_ident
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 import numpy as np
 
@@ -24,88 +24,107 @@ from gateway.errors import (
 from gateway.events import Sink, discard
 from gateway.ports import EncoderInfo, Encoding, Health, Lane
 from gateway.tei.client import TEIClient
-from gateway.tei.identity import Expectation
-from gateway.tei.line import Limits
+from gateway.tei.discovery import Members, Resolve, resolve
+from gateway.tei.identity import Agreement, Expectation, GoldenCheck
+from gateway.tei.line import Limits, require_url
+from gateway.tei.pool import Pool
+from gateway.tei.replica import Replica
+from gateway.tei.together import together
 
-__all__ = ["Expectation", "TEIEncoder"]
+__all__ = ["Expectation", "GoldenCheck", "Limits", "TEIEncoder", "Wiring"]
 
-T = TypeVar("T")
-
-COOL_DOWN_SECONDS: Final = 2.0
-"""How long a replica that failed is asked only after all others."""
-FAILOVER_SECONDS: Final = 1.0
-"""How long a replica is asked again while another one could answer instead."""
 HEALTH_SECONDS: Final = 6.0
 REMEMBERED_COUNTS: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """How the servers are reached.
+
+    `hedge` asks slow queries of a second replica. Names are looked up again every
+    `discovery_seconds` (0: never) by `resolve`.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    api_key: str | None = None
+    hedge: bool = False
+    discovery_seconds: float = 10.0
+    resolve: Resolve = resolve
+
+
+DEFAULT_WIRING: Final = Wiring()
 
 
 class TEIEncoder:
     """Implements `gateway.ports.Encoder`; made by `connect`.
 
     Truncation has one owner, the server, and is always off: where a server truncates by default,
-    texts that could be too long are sent with truncation forbidden, so that both kinds answer
-    `InputTooLong` and nothing is counted twice.
+    texts that could be too long are sent with truncation forbidden, so that both kinds refuse them
+    and nothing is counted twice.
     """
 
     def __init__(
-        self, clients: Sequence[TEIClient], expect: Expectation, tokens: ExactTokens | None
+        self, pool: Pool, members: Members, expect: Expectation, tokens: ExactTokens | None
     ) -> None:
-        """Join verified or not yet verified clients; call it on the event loop's thread."""
-        self._clients: Final = tuple(clients)
+        """Join opened parts; call it on the event loop's thread."""
+        self._pool: Final = pool
+        self._members: Final = members
         self._expect: Final = expect
         self._tokens: Final = tokens
         self._tokens_checked = tokens is None
-        self._cool_until: dict[TEIClient, float] = {}
+        self._following: asyncio.Task[None] | None = None
         self._loop: Final = asyncio.get_running_loop()
         self._loop_thread: Final = get_ident()
 
     @classmethod
-    async def connect(  # noqa: PLR0913  each is a setting, given by name
+    async def connect(
         cls,
         urls: Sequence[str],
         *,
         expect: Expectation,
-        api_key: str | None = None,
         tokenizer: Path | None = None,
-        timeout_seconds: float = 30.0,
-        connect_timeout_seconds: float = 5.0,
-        max_in_flight: int = 256,
+        wiring: Wiring = DEFAULT_WIRING,
         sink: Sink = discard,
     ) -> Self:
-        """Open replicas. One that is away is no error: it is verified when it comes.
+        """Open replicas. One that is away or wrong is no error while another may be right.
 
         `tokenizer` is the model's tokenizer.json, or a folder that holds it (`load_tokens`); without
-        it tokens are counted by the servers. `max_in_flight` counts inputs per replica.
+        it tokens are counted by the servers.
 
         Raises:
-            UnsupportedServer: a replica that answers is not one that would answer rightly.
+            UnsupportedServer: every replica answers, and none would answer rightly.
             ConfigurationError: no address, a malformed one, a wrong key, or another tokenizer.
         """
         if not urls:
             raise ConfigurationError("no TEI address is set: set tei.urls")
-        limits = Limits(timeout_seconds, connect_timeout_seconds, max_in_flight)
+        for url in urls:
+            require_url(url)
         tokens = None
         if tokenizer is not None:
             tokens = await asyncio.to_thread(
                 load_tokens, tokenizer, expect.model_ids, expect.max_tokens
             )
-        clients = [
-            TEIClient(url, expect=expect, api_key=api_key, limits=limits, sink=sink)
-            for url in dict.fromkeys(urls)
-        ]
-        encoder = cls(clients, expect, tokens)
+        members = Members(urls, _maker(expect, wiring, sink), wiring.resolve)
+        await members.refresh()
+        pool = Pool(
+            members.replicas, size=expect.size, limits=wiring.limits, sink=sink, hedge=wiring.hedge
+        )
+        encoder = cls(pool, members, expect, tokens)
         try:
-            await asyncio.gather(*map(encoder._meet, clients))
+            await encoder._meet_all()
         except BaseException:
             await encoder.aclose()
             raise
+        if wiring.discovery_seconds and members.may_change:
+            encoder._following = asyncio.create_task(encoder._follow(wiring.discovery_seconds))
         return encoder
 
     @property
     def info(self) -> EncoderInfo:
-        known = [info for info in (client.known for client in self._clients) if info is not None]
+        replicas = self._pool.replicas
+        known = [info for info in (one.client.known for one in replicas) if info is not None]
         details = [
-            ("urls", str(len(self._clients))),
+            ("urls", str(len(replicas))),
             ("verified", str(len(known))),
             ("tokens", "server" if self._tokens is None else "local"),
         ]
@@ -123,27 +142,19 @@ class TEIEncoder:
             details=tuple(details),
         )
 
-    async def encode(  # the lane says nothing here: calls take turns
-        self,
-        texts: Sequence[str],
-        *,
-        lane: Lane = Lane.QUERY,  # noqa: ARG002
-    ) -> Encoding:
-        """Encode on the least loaded replica, or on another where that one fails."""
+    async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
+        """Encode on the replicas: batched, balanced, repeated on another where one fails."""
         if not texts:
             return Encoding(np.empty((0, self._expect.size), np.float32), 0)
-
-        async def embed(client: TEIClient, patience: float | None) -> Encoding:
-            rows, tokens = await client.embed(texts, patience=patience)
-            return Encoding(rows, tokens)
-
-        return await self._on_a_replica(embed)
+        if not self._tokens_checked:
+            await self._check_tokens()
+        return await self._pool.embed(texts, lane)
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count with the model's tokenizer, here in a thread or by a server."""
         if self._tokens is not None:
             return await asyncio.to_thread(self._tokens.counts, texts)
-        return await self._on_a_replica(lambda client, _patience: client.tokenize(texts))
+        return [len(row) for row in await self._pool.tokens(texts)] if texts else []
 
     def token_counter(self) -> Callable[[str], int]:
         if self._tokens is not None:
@@ -160,63 +171,83 @@ class TEIEncoder:
 
     async def health(self) -> Health:
         """Ask every replica; one that is verified and well is enough."""
-        states = await asyncio.gather(*map(self._state, self._clients))
+        states = await asyncio.gather(*map(self._state, self._pool.replicas))
         return Health("tei", any(ok for ok, _ in states), "; ".join(told for _, told in states))
 
     async def aclose(self) -> None:
-        await asyncio.gather(*(client.aclose() for client in self._clients))
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        await self._members.aclose()
 
-    async def _meet(self, client: TEIClient) -> None:
-        """Verify a replica at start-up: one that is away may come later, a wrong one may not."""
-        try:
-            await self._ready(client)
-        except (UpstreamUnavailable, UpstreamTimeout, UpstreamOverloaded):
-            self._cool_until[client] = time.monotonic() + COOL_DOWN_SECONDS
-        except UpstreamError as exc:
-            raise UnsupportedServer(f"{client.where} does not answer as TEI does: {exc}") from exc
+    async def _meet_all(self) -> None:
+        """Verify the replicas at start-up: those that are away may come later, wrong ones may not."""
+        errors = await together([_met(one) for one in self._pool.replicas])
+        wrong = [error for error in errors if isinstance(error, ConfigurationError)]
+        if len(wrong) == len(errors):
+            raise wrong[0]
+        if not self._tokens_checked and self._pool.ready():
+            await self._check_tokens()
 
-    async def _ready(self, client: TEIClient) -> None:
-        await client.verify()
-        if self._tokens is not None and not self._tokens_checked:
-            await require_same_tokens(self._tokens, client)
-            self._tokens_checked = True
+    async def _check_tokens(self) -> None:
+        assert self._tokens is not None
+        await require_same_tokens(self._tokens, self._pool)
+        self._tokens_checked = True
 
-    async def _on_a_replica(self, call: Callable[[TEIClient, float | None], Awaitable[T]]) -> T:
-        """Call on the replicas in turn, best first, until one answers or refuses the input.
+    async def _follow(self, seconds: float) -> None:
+        """Keep the pool equal to what the names resolve to."""
+        while True:
+            await asyncio.sleep(seconds)
+            new = await self._members.refresh()
+            kept = tuple(one for one in self._members.replicas if one not in new)
+            self._pool.replicas = kept or self._members.replicas
+            await together([_met(one) for one in new])
+            self._pool.replicas = self._members.replicas
 
-        The last one is asked again as long as its client does; before it, only shortly.
-        """
-        order = self._by_preference()
-        for client in order:
-            last = client is order[-1]
-            try:
-                if not self._tokens_checked:
-                    await self._ready(client)
-                return await call(client, None if last else FAILOVER_SECONDS)
-            except (UpstreamUnavailable, UpstreamOverloaded, ConfigurationError):
-                self._cool_until[client] = time.monotonic() + COOL_DOWN_SECONDS
-                if last:
-                    raise
-        raise AssertionError("an encoder has at least one replica")
-
-    def _by_preference(self) -> Sequence[TEIClient]:
-        """Warm replicas by load, then cooling ones by the time left."""
-        if len(self._clients) == 1:
-            return self._clients
-        now = time.monotonic()
-        return sorted(
-            self._clients,
-            key=lambda client: (max(0.0, self._cool_until.get(client, 0.0) - now), client.load),
-        )
-
-    async def _state(self, client: TEIClient) -> tuple[bool, str]:
+    async def _state(self, replica: Replica) -> tuple[bool, str]:
         try:
             async with asyncio.timeout(HEALTH_SECONDS):
-                await self._ready(client)
-                state = await client.health()
+                if not replica.ready or replica.client.known is None:
+                    await replica.meet()
+                if not self._tokens_checked:
+                    await self._check_tokens()
+                state = await replica.client.health()
         except TimeoutError:
-            return False, f"{client.where}: no answer in {HEALTH_SECONDS:g} s"
+            return False, f"{replica.where}: no answer in {HEALTH_SECONDS:g} s"
         except GatewayError as exc:
-            return False, f"{client.where}: {exc}"
-        version = client.known.version if client.known else "unknown"
-        return True, f"{client.where}: TEI {version} {state}"
+            return False, f"{replica.where}: {exc}"
+        version = replica.client.known.version if replica.client.known else "unknown"
+        return True, f"{replica.where}: TEI {version} {state}"
+
+
+def _maker(expect: Expectation, wiring: Wiring, sink: Sink) -> Callable[[str, str | None], Replica]:
+    agreement = Agreement()
+
+    def make(url: str, address: str | None) -> Replica:
+        return Replica(
+            lambda obey: TEIClient(
+                url,
+                expect=expect,
+                api_key=wiring.api_key,
+                limits=wiring.limits,
+                address=address,
+                agreement=agreement,
+                on_info=obey,
+                sink=sink,
+            ),
+            wiring.limits,
+            sink,
+        )
+
+    return make
+
+
+async def _met(replica: Replica) -> GatewayError | None:
+    """Verify a replica; returns why it is left out. One that is no TEI at all is a wrong one."""
+    try:
+        await replica.meet()
+    except (UpstreamUnavailable, UpstreamTimeout, UpstreamOverloaded, ConfigurationError) as exc:
+        return exc
+    except UpstreamError as exc:
+        return UnsupportedServer(f"{replica.where} does not answer as TEI does: {exc}")
+    return None

@@ -6,7 +6,7 @@ from typing import Literal
 
 import structlog
 
-from gateway.events import Event, UpstreamCalled, UpstreamRetried, WorkerRestarted
+from gateway.events import Event, ReplicaChanged, UpstreamCalled, UpstreamRetried, WorkerRestarted
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -14,6 +14,8 @@ LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+
+REPLICA = {"closed": "is asked again", "half-open": "is on trial", "open": "is left out"}
 
 
 def configure_logs(
@@ -63,6 +65,9 @@ def log_events(event: Event) -> None:
             outcome != "ok"
         ):
             log.info("upstream call failed", service=service, operation=operation, error=outcome)
+        case ReplicaChanged(service=service, where=where, state=state, reason=reason):
+            tell = log.info if state == "closed" else log.warning
+            tell("replica " + REPLICA[state], service=service, replica=where, reason=reason)
         case WorkerRestarted(exit_code=exit_code, restarts=restarts):
             log.error("store worker died, restarted", exit_code=exit_code, restarts=restarts)
         case _:

@@ -7,14 +7,19 @@ from gateway.events import (
     DocumentDone,
     Embedded,
     Event,
+    Hedged,
+    ReplicaChanged,
     Searched,
     UpstreamCalled,
     UpstreamRetried,
+    WindowChanged,
     WorkerRestarted,
 )
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
+
+REPLICA_UP = {"closed": 1.0, "half-open": 0.5, "open": 0.0}
 
 
 class Metrics:
@@ -52,6 +57,24 @@ class Metrics:
         self._retries = Counter(
             "gateway_upstream_retries", "Attempts repeated", ["service", "error"], registry=registry
         )
+        self._replicas = Gauge(
+            "gateway_upstream_replica_up",
+            "1: asked, 0.5: on trial, 0: left out",
+            ["service", "replica"],
+            registry=registry,
+        )
+        self._windows = Gauge(
+            "gateway_upstream_window_inputs",
+            "Inputs that may be in flight to a replica",
+            ["service", "replica"],
+            registry=registry,
+        )
+        self._hedges = Counter(
+            "gateway_upstream_hedges",
+            "Slow queries asked of a second replica, by whether it answered first",
+            ["service", "won"],
+            registry=registry,
+        )
         self._restarts = Counter(
             "gateway_store_worker_restarts", "Embedded store workers restarted", registry=registry
         )
@@ -77,12 +100,25 @@ class Metrics:
             case DocumentDone(outcome=outcome, chunks=chunks):
                 self._documents.labels(outcome).inc()
                 self._chunks.inc(chunks)
+            case WorkerRestarted():
+                self._restarts.inc()
+            case _:
+                self._upstream(event)
+
+    def _upstream(self, event: Event) -> None:
+        match event:
             case UpstreamCalled(service=service, operation=operation, outcome=outcome):
                 self._calls.labels(service, operation, outcome).observe(event.seconds)
             case UpstreamRetried(service=service, slug=slug):
                 self._retries.labels(service, slug).inc()
-            case WorkerRestarted():
-                self._restarts.inc()
+            case ReplicaChanged(service=service, where=where, state=state):
+                self._replicas.labels(service, where).set(REPLICA_UP[state])
+            case WindowChanged(service=service, where=where, inputs=inputs):
+                self._windows.labels(service, where).set(inputs)
+            case Hedged(service=service, won=won):
+                self._hedges.labels(service, str(won).lower()).inc()
+            case _:
+                return
 
     def served(self, method: str, route: str, status: int, seconds: float) -> None:
         """Record one HTTP request; `route` is the path template, never the path itself."""

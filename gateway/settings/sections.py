@@ -57,11 +57,36 @@ class TEISettings(Section):
 
     urls: Urls = Field(default=(), description="Base URLs of TEI replicas, comma separated")
     api_key: OptionalSecret = Field(default=None, description="TEI's --api-key")
-    timeout_seconds: float = Field(default=30.0, gt=0, description="Deadline of one embedding call")
+    timeout_seconds: float = Field(
+        default=60.0, gt=0, description="Deadline of one request, repetitions included"
+    )
+    read_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="Longest silence within one attempt"
+    )
     connect_timeout_seconds: float = Field(
         default=5.0, gt=0, description="Time to open a connection"
     )
-    max_in_flight: int = Field(default=256, ge=1, description="Most inputs in flight per replica")
+    pool_timeout_seconds: float = Field(
+        default=10.0, gt=0, description="Time to wait for a free connection"
+    )
+    max_in_flight: int = Field(
+        default=1024,
+        ge=1,
+        description="Most inputs in flight per replica, where the server allows more",
+    )
+    hedge: bool = Field(
+        default=False,
+        description="Ask a query that is later than the p95 of a second replica as well",
+    )
+    discovery_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        description="How often names are looked up again for replicas added or gone; 0: never",
+    )
+    verify_goldens: bool = Field(
+        default=True,
+        description="Hold each replica against the worked examples of the model card",
+    )
     tokenizer: OptionalPath = Field(
         default=None,
         description="tokenizer.json of the model, or a hub cache that holds it; else /tokenize",

@@ -1,10 +1,21 @@
 """Nothing passes from a server that was not verified, or was exchanged behind its address."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from gateway.errors import UpstreamUnavailable
-from gateway.tei.identity import PROBE, Expectation, require_probe, require_supported
+import numpy as np
+
+from gateway.domain.vectors import Matrix, require_unit
+from gateway.errors import DegenerateVector, UnsupportedServer, UpstreamUnavailable
+from gateway.tei.identity import (
+    PROBE,
+    Agreement,
+    Expectation,
+    golden_texts,
+    require_goldens,
+    require_probe,
+    require_supported,
+)
 from gateway.tei.line import Answer, Line
 from gateway.tei.refusals import BackendFailed, unavailable
 from gateway.tei.wire import (
@@ -19,17 +30,20 @@ from gateway.tei.wire import (
 class Gate:
     """A line to one server, and whether that server is the one expected.
 
-    `info` is what the verified server said of itself, None before and after it was lost; `up` says
-    that it answered before and was not given up since.
+    `info` is what the verified server said of itself, None before and after it was lost.
     """
 
     def __init__(
-        self, line: Line, expect: Expectation | None, on_info: Callable[[Info], None]
+        self,
+        line: Line,
+        expect: Expectation | None,
+        agreement: Agreement,
+        on_info: Callable[[Info], None],
     ) -> None:
         self.info: Info | None = None
-        self.up = False
         self._line = line
         self._expect = expect
+        self._agreement = agreement
         self._on_info = on_info
         self._checked_connections = 0
         self._checking: asyncio.Task[Info] | None = None
@@ -47,22 +61,29 @@ class Gate:
         """
         return self.info or await self.check()
 
-    async def check(self) -> Info:
-        """Check the server again, as `require`; a check under way is joined."""
+    async def check(self, *, anew: bool = False) -> Info:
+        """Check the server again, as `require`; a check under way is joined.
+
+        A server that says what it said before is believed, unless it is to be probed `anew`.
+        """
         task = self._checking
         if task is None:
+            if anew:
+                self.info = None
             task = self._checking = asyncio.create_task(self._check())
             task.add_done_callback(self._checked)
         return await asyncio.shield(task)
 
-    async def call(self, operation: str, path: str, body: bytes, info: Info) -> Answer:
+    async def call(
+        self, operation: str, path: str, body: bytes, info: Info, *, timeout_seconds: float | None
+    ) -> Answer:
         """POST to the server that said `info`; its answer is held back until that is sure.
 
         A connection opened since the last check may end at another server: then `/info` is asked
         again first.
         """
         try:
-            answer = await self._line.call(operation, path, body)
+            answer = await self._line.call(operation, path, body, timeout_seconds=timeout_seconds)
         except BackendFailed:
             raise
         except UpstreamUnavailable:
@@ -81,20 +102,38 @@ class Gate:
         if info != self.info:
             self.info = None
             if self._expect is not None:
-                await self._probe(info, self._expect)
+                await self._judge(info, self._expect)
             self._on_info(info)
             self.info = info
-        self.up = True
         self._checked_connections = self._line.opened
         return info
+
+    async def _judge(self, info: Info, expect: Expectation) -> None:
+        try:
+            await self._probe(info, expect)
+        except DegenerateVector as exc:
+            raise UnsupportedServer(
+                f"TEI at {self._line.where} answers a probe with a broken vector ({exc}): check its "
+                "--dtype and device"
+            ) from exc
 
     async def _probe(self, info: Info, expect: Expectation) -> None:
         where = self._line.where
         require_supported(where, info, expect)
-        body = openai_body([text_json(PROBE, 0)])
-        answer = await self._line.call("probe", "/v1/embeddings", body)
-        rows, tokens = decode_openai(answer.body, 1)
+        rows, tokens = await self._embed([PROBE])
         require_probe(where, rows.shape[1], tokens, expect)
+        require_unit(rows, size=expect.size)
+        self._agreement.require(where, rows[0])
+        if expect.goldens:
+            texts, most = golden_texts(expect), max(1, info.max_client_batch_size)
+            starts = range(0, len(texts), most)
+            answers = [(await self._embed(texts[at : at + most]))[0] for at in starts]
+            require_goldens(where, np.concatenate(answers), expect)
+
+    async def _embed(self, texts: Sequence[str]) -> tuple[Matrix, int]:
+        body = openai_body([text_json(text, index) for index, text in enumerate(texts)])
+        answer = await self._line.call("probe", "/v1/embeddings", body)
+        return decode_openai(answer.body, len(texts))
 
     def _checked(self, task: asyncio.Task[Info]) -> None:
         self._checking = None

@@ -8,6 +8,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
+from gateway.domain.vectors import Matrix, Vector, shorten
 from gateway.errors import UnsupportedServer
 from gateway.tei.wire import Info
 
@@ -17,8 +20,22 @@ ADVISED: Final = "1.9.3"
 PROBE: Final = "a"
 PROBE_TOKENS: Final = 4
 """Most tokens of the one-letter probe: the letter, perhaps a word mark, and two specials."""
+GOLDEN_TOLERANCE: Final = 0.02
+"""Room for dtype and engine around the similarities printed in a model card."""
+AGREEMENT: Final = 0.99
+"""Least cosine between two replicas; bfloat16 against float32 stays above 0.997."""
 HALF: Final = frozenset({"float16", "fp16", "f16", "half"})
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenCheck:
+    """A worked example of the model card as final strings: cosines of `query` to each document."""
+
+    query: str
+    documents: tuple[str, ...]
+    size: int
+    similarities: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +43,15 @@ class Expectation:
     """What a server must serve.
 
     `model_ids` are the hub names it may go by (the first is ours), `size` the length of its full
-    vectors, `max_tokens` the longest input it must read, `dtypes` what it may compute in.
+    vectors, `max_tokens` the longest input it must read, `dtypes` what it may compute in, `goldens`
+    what its vectors must reproduce.
     """
 
     model_ids: tuple[str, ...]
     size: int
     max_tokens: int
     dtypes: tuple[str, ...]
+    goldens: tuple[GoldenCheck, ...] = ()
 
 
 def require_supported(where: str, info: Info, expect: Expectation) -> None:
@@ -81,6 +100,59 @@ def require_probe(where: str, size: int, tokens: int, expect: Expectation) -> No
             f"read {tokens} tokens in a text of one letter: it adds a prompt of its own",
             "start it without --default-prompt and --default-prompt-name; prompts are added here",
         )
+
+
+def require_goldens(where: str, rows: Matrix, expect: Expectation) -> None:
+    """Refuse a server whose vectors of `golden_texts` do not have the cosines of the model card.
+
+    Raises:
+        UnsupportedServer: it runs another model, lacks its Dense layers or rewrites the prompts.
+    """
+    row_of = dict(zip(golden_texts(expect), rows, strict=True))
+    for golden in expect.goldens:
+        cut = shorten(
+            np.stack([row_of[text] for text in (golden.query, *golden.documents)]), golden.size
+        )
+        off = float(np.abs(cut[1:] @ cut[0] - np.asarray(golden.similarities)).max())
+        if not off <= GOLDEN_TOLERANCE:
+            _refuse(
+                where,
+                f"is off by {off:.3f} on the worked example of the model card at size {golden.size}",
+                "it serves another model, or one whose Dense layers were not loaded: check "
+                f"--model-id, use TEI {ADVISED} in float32 (a fine-tune of the model: set "
+                "tei.verify_goldens=false and give it a profile of its own)",
+            )
+
+
+def golden_texts(expect: Expectation) -> list[str]:
+    """Every text of the goldens once."""
+    texts = (text for golden in expect.goldens for text in (golden.query, *golden.documents))
+    return list(dict.fromkeys(texts))
+
+
+class Agreement:
+    """Replicas of one model agree: the first one verified is what the others are held against."""
+
+    def __init__(self) -> None:
+        self._first: tuple[str, Vector] | None = None
+
+    def require(self, where: str, row: Vector) -> None:
+        """Compare a replica's unit vector of `PROBE` with that of the first replica.
+
+        Raises:
+            UnsupportedServer: they are not of one space.
+        """
+        if self._first is None:
+            self._first = (where, row)
+            return
+        other, expected = self._first
+        cosine = float(expected @ row)
+        if not cosine >= AGREEMENT:
+            _refuse(
+                where,
+                f"disagrees with {other} on the same text (cosine {cosine:.3f})",
+                "serve the same model, revision and kind of dtype on every replica",
+            )
 
 
 def _require_version(where: str, info: Info) -> None:

@@ -6,7 +6,9 @@ Its statuses differ between versions (a validation error is 413 up to 1.8.3 and 
 """
 
 import re
+import time
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 import msgspec
@@ -16,6 +18,7 @@ from gateway.errors import (
     GatewayError,
     InputTooLong,
     InvalidText,
+    UpstreamError,
     UpstreamOverloaded,
     UpstreamRejected,
     UpstreamTimeout,
@@ -33,6 +36,14 @@ class BackendFailed(UpstreamUnavailable):
 
 class TooMuchAtOnce(UpstreamRejected):
     """The batch or the body is over a limit of the server: halves of it may pass."""
+
+
+class InputRejected(UpstreamRejected):
+    """The server did not take a request for what is in it: one of its texts may be to blame."""
+
+
+class BrokenAnswer(UpstreamError):
+    """An answer with status 200 that is not one: another server, or another try, may do better."""
 
 
 class _ErrorBody(msgspec.Struct):
@@ -57,9 +68,12 @@ def refusal(where: str, status: int, body: bytes, headers: Mapping[str, str]) ->
             told = _ErrorBody()
     text = told.error or told.message
     by_type = BY_TYPE.get(told.error_type or told.type)
-    if by_type is not None:
-        return by_type(f"TEI at {where}: {text}")
-    return _by_status(where, status, headers)
+    error = by_type(f"TEI at {where}: {text}") if by_type else _by_status(where, status)
+    asked = _asked_pause(headers.get("retry-after"))
+    if asked is not None and isinstance(error, UpstreamError):
+        error.retry_after_seconds = asked
+        error.asked_to_wait = True
+    return error
 
 
 def unavailable(message: str) -> UpstreamUnavailable:
@@ -70,11 +84,11 @@ def timed_out(message: str) -> UpstreamTimeout:
     return UpstreamTimeout(message, service=SERVICE, retry_after_seconds=RETRY_AFTER_SECONDS)
 
 
-def _overloaded(message: str, after: float = RETRY_AFTER_SECONDS) -> UpstreamOverloaded:
+def _overloaded(message: str) -> UpstreamOverloaded:
     return UpstreamOverloaded(
         f"{message}: try again later, or give it more replicas or permits",
         service=SERVICE,
-        retry_after_seconds=after,
+        retry_after_seconds=RETRY_AFTER_SECONDS,
     )
 
 
@@ -87,7 +101,7 @@ def _invalid(message: str) -> GatewayError:
         return InputTooLong(f"{message}; split the text, nothing is cut silently", field="text")
     if "maximum allowed batch size" in message:
         return TooMuchAtOnce(message, service=SERVICE)
-    return UpstreamRejected(message, service=SERVICE)
+    return InputRejected(message, service=SERVICE)
 
 
 def _untokenizable(message: str) -> GatewayError:
@@ -111,19 +125,36 @@ BY_TYPE: Final[Mapping[str, Callable[[str], GatewayError]]] = {
 """Every value of TEI's `ErrorType` enum (router/src/lib.rs)."""
 
 
-def _by_status(where: str, status: int, headers: Mapping[str, str]) -> GatewayError:
+BY_STATUS: Final[Mapping[int, Callable[[str], GatewayError]]] = {
+    400: lambda told: InputRejected(f"{told}: it cannot read the request", service=SERVICE),
+    401: lambda told: ConfigurationError(
+        f"{told}: it wants another API key; set the one it was started with"
+    ),
+    413: lambda told: TooMuchAtOnce(f"{told}: the body is over its payload limit", service=SERVICE),
+    422: lambda told: InputRejected(f"{told}: it cannot read the request", service=SERVICE),
+    424: _backend_failed,
+    429: _overloaded,
+}
+"""Statuses without TEI's own body: of axum, which reads requests for TEI, or of a proxy."""
+
+
+def _by_status(where: str, status: int) -> GatewayError:
     message = f"TEI at {where} answered status {status}"
-    if status == 401:
-        return ConfigurationError(
-            f"{message}: it wants another API key; set the one it was started with"
-        )
-    if status == 429:
-        after = headers.get("retry-after", "")
-        return _overloaded(message, max(1.0, float(after)) if after.isdecimal() else 1.0)
-    if status == 413:
-        return TooMuchAtOnce(f"{message}: the body is over its payload limit", service=SERVICE)
-    if status == 424:
-        return _backend_failed(message)
+    if status in BY_STATUS:
+        return BY_STATUS[status](message)
     if status >= 500:
         return unavailable(f"{message}: it, or a proxy before it, is not ready")
     return UpstreamRejected(f"{message}: is there a TEI server at that address?", service=SERVICE)
+
+
+def _asked_pause(header: str | None) -> float | None:
+    """Seconds that a `Retry-After` asks for, written as seconds or as a date (RFC 9110, 10.2.3)."""
+    if header is None:
+        return None
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        until = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return max(0.0, until.timestamp() - time.time())

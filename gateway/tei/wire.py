@@ -4,6 +4,7 @@ Contract of text-embeddings-inference 1.8.1 to 1.9.3 (router/src/http/types.rs).
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 import msgspec
@@ -11,8 +12,8 @@ import numpy as np
 import pybase64
 
 from gateway.domain.vectors import Matrix
-from gateway.errors import InvalidText, UpstreamError
-from gateway.tei.refusals import SERVICE
+from gateway.errors import InvalidText
+from gateway.tei.refusals import SERVICE, BrokenAnswer
 
 T = TypeVar("T")
 
@@ -52,15 +53,20 @@ class _Embeddings(msgspec.Struct):
     usage: _Usage
 
 
-class _Token(msgspec.Struct):
+class Token(msgspec.Struct, frozen=True, gc=False):
+    """One token of `/tokenize`; `start` and `stop` are byte offsets, None for special tokens."""
+
     id: int
+    start: int | None = None
+    stop: int | None = None
 
 
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _encode_text: Final = msgspec.json.Encoder().encode
 _read_info: Final = msgspec.json.Decoder(Info).decode
 _read_embeddings: Final = msgspec.json.Decoder(_Embeddings).decode
 _read_rows: Final = msgspec.json.Decoder(list[list[float | None]]).decode
-_read_tokens: Final = msgspec.json.Decoder(list[list[_Token]]).decode
+_read_tokens: Final = msgspec.json.Decoder(list[list[Token]]).decode
 
 
 def text_json(text: str, index: int) -> bytes:
@@ -85,8 +91,8 @@ def openai_body(texts: Iterable[bytes]) -> bytes:
 
 
 def native_body(texts: Iterable[bytes]) -> bytes:
-    """Body of `POST /embed` that forbids truncation, whatever the server's default is."""
-    return b'{"inputs":[' + b",".join(texts) + b'],"truncate":false}'
+    """Body of `POST /embed`: flags whose defaults differ between versions are always said."""
+    return b'{"inputs":[' + b",".join(texts) + b'],"truncate":false,"normalize":true}'
 
 
 def tokenize_body(texts: Iterable[bytes], *, add_special_tokens: bool) -> bytes:
@@ -96,17 +102,19 @@ def tokenize_body(texts: Iterable[bytes], *, add_special_tokens: bool) -> bytes:
 
 
 def decode_info(body: bytes) -> Info:
-    """Read `/info`, or raise `UpstreamError` where it is not TEI's."""
+    """Read `/info`, or raise `BrokenAnswer` where it is not TEI's."""
     return _decode(_read_info, body, "/info")
 
 
-def decode_openai(body: bytes, count: int) -> tuple[Matrix, int]:
+def decode_openai(
+    body: bytes, count: int, _headers: Mapping[str, str] = NO_HEADERS
+) -> tuple[Matrix, int]:
     """Read `/v1/embeddings`: rows in the order of the inputs, shape (count, size), and the tokens.
 
     Rows are as the server sent them, bit for bit: NaN and zeros pass.
 
     Raises:
-        UpstreamError: not `count` vectors of one length, each index once.
+        BrokenAnswer: not `count` vectors of one length, each index once.
     """
     answer = _decode(_read_embeddings, body, "/v1/embeddings")
     data = answer.data
@@ -134,12 +142,12 @@ def decode_native(body: bytes, count: int, headers: Mapping[str, str]) -> tuple[
     return np.array(rows, np.float32), int(tokens) if tokens.isdecimal() else 0
 
 
-def decode_token_ids(body: bytes, count: int) -> list[list[int]]:
-    """Read `/tokenize`: the token ids of each input."""
+def decode_tokens(body: bytes, count: int) -> list[list[Token]]:
+    """Read `/tokenize`: the tokens of each input."""
     rows = _decode(_read_tokens, body, "/tokenize")
     if len(rows) != count:
         raise _broken(f"tokenised {len(rows)} texts of {count}")
-    return [[token.id for token in row] for row in rows]
+    return rows
 
 
 def _decode(decode: Callable[[bytes], T], body: bytes, route: str) -> T:
@@ -149,8 +157,8 @@ def _decode(decode: Callable[[bytes], T], body: bytes, route: str) -> T:
         raise _broken(f"answered {route} with a body that is not TEI's ({exc})") from exc
 
 
-def _broken(what: str) -> UpstreamError:
-    return UpstreamError(f"the TEI server {what}; check what serves that address", service=SERVICE)
+def _broken(what: str) -> BrokenAnswer:
+    return BrokenAnswer(f"the TEI server {what}; check what serves that address", service=SERVICE)
 
 
 def _index(item: _Item) -> int:

@@ -16,7 +16,7 @@ from testcontainers.core.wait_strategies import HttpWaitStrategy
 from gateway.embedding.catalog import ALL_MINILM_L6_V2
 from gateway.embedding.embedder import Embedder, Input
 from gateway.embedding.profile import Task
-from gateway.encoders.tei import Expectation, TEIEncoder
+from gateway.encoders.tei import Expectation, Limits, TEIEncoder, Wiring
 from gateway.errors import InputTooLong, UnsupportedServer
 from tests.support.tei_stub import TEIStub
 
@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.anyio]
 IMAGE = "ghcr.io/huggingface/text-embeddings-inference"
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 EXPECT = Expectation((MODEL,), 384, 256, ("float32",))
+PATIENT = Wiring(Limits(timeout_seconds=120.0, read_timeout_seconds=120.0))
 START_SECONDS = 900
 QUERY = "Which planet is known as the Red Planet?"
 PASSAGES = (
@@ -62,7 +63,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 @pytest.fixture
 async def encoder(server: Server) -> AsyncGenerator[TEIEncoder]:
-    opened = await TEIEncoder.connect([server.url], expect=EXPECT, timeout_seconds=120.0)
+    opened = await TEIEncoder.connect([server.url], expect=EXPECT, wiring=PATIENT)
     yield opened
     await opened.aclose()
 

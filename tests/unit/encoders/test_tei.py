@@ -16,7 +16,7 @@ from gateway.embedding.catalog import EMBEDDING_GEMMA_300M
 from gateway.embedding.embedder import Embedder, Input
 from gateway.embedding.profile import Task
 from gateway.encoders.fake import FakeEncoder
-from gateway.encoders.tei import Expectation, TEIEncoder
+from gateway.encoders.tei import Expectation, Limits, TEIEncoder, Wiring
 from gateway.errors import (
     ConfigurationError,
     DegenerateVector,
@@ -42,8 +42,12 @@ EXPECT = Expectation(
 async def encoder_of(
     *stubs: TEIStub, expect: Expectation = EXPECT, **options: Any
 ) -> AsyncGenerator[TEIEncoder]:
-    settings: dict[str, Any] = {"timeout_seconds": 2.0, "connect_timeout_seconds": 1.0} | options
-    encoder = await TEIEncoder.connect([stub.url for stub in stubs], expect=expect, **settings)
+    limits: dict[str, Any] = {"timeout_seconds": 2.0, "connect_timeout_seconds": 1.0}
+    tokenizer = options.pop("tokenizer", None)
+    wiring = Wiring(Limits(**limits), **options)
+    encoder = await TEIEncoder.connect(
+        [stub.url for stub in stubs], expect=expect, tokenizer=tokenizer, wiring=wiring
+    )
     try:
         yield encoder
     finally:
@@ -214,8 +218,9 @@ async def test_an_over_long_text_is_an_error_and_never_cut(auto_truncate: bool) 
         async with encoder_of(stub) as encoder:
             fits = "word " * 2046
             assert (await encoder.encode([fits])).tokens == 2048
+            encoding = await encoder.encode(["a", fits + "word"])
             with pytest.raises(InputTooLong) as caught:
-                await encoder.encode(["a", fits + "word"])
+                assert encoding.vectors.shape
             assert caught.value.index == 1
             assert await encoder.count_tokens([fits + "word"]) == [2049]
 
@@ -225,10 +230,10 @@ async def test_no_broken_vector_gets_through_an_embedder(kind: FaultKind) -> Non
     with TEIStub(encoder=FakeEncoder()) as stub:
         async with encoder_of(stub) as encoder:
             embedder = Embedder(EMBEDDING_GEMMA_300M, encoder)
-            inputs = [Input("one"), Input("two"), Input("three")]
+            inputs = [Input("one"), Input("two"), Input("six")]
             good = await embedder.embed(Task.DOCUMENT, inputs)
             assert np.allclose(np.linalg.norm(good.vectors, axis=1), 1.0, atol=1e-6)
-            stub.fail(kind)
+            stub.fail(kind, times=2)
             with pytest.raises(Exception, match=r"vector|direction|shape") as caught:
                 await embedder.embed(Task.DOCUMENT, inputs)
             if kind in {"null", "zero"}:

@@ -17,8 +17,15 @@ from gateway.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from gateway.tei.refusals import BY_TYPE, BackendFailed, TooMuchAtOnce, refusal
-from gateway.tei.wire import decode_info, decode_native, decode_openai, decode_token_ids, text_json
+from gateway.tei.refusals import BY_TYPE, BackendFailed, InputRejected, TooMuchAtOnce, refusal
+from gateway.tei.wire import (
+    Token,
+    decode_info,
+    decode_native,
+    decode_openai,
+    decode_tokens,
+    text_json,
+)
 from tests.support.tei_app import FAULT_ERRORS
 from tests.support.tei_contract import Contract
 
@@ -52,7 +59,7 @@ def test_every_error_type_of_the_server_has_a_meaning() -> None:
         ("Validation", TOO_LONG, InputTooLong),
         ("Validation", TOO_LONG.replace("tokens", "characters"), InputTooLong),
         ("Validation", "batch size 33 > maximum allowed batch size 32", TooMuchAtOnce),
-        ("Validation", "unknown prompt", UpstreamRejected),
+        ("Validation", "unknown prompt", InputRejected),
         ("Tokenizer", "tokenizer error x", InvalidText),
         ("Empty", "Input validation error: `inputs` cannot be empty", InvalidText),
     ],
@@ -78,7 +85,8 @@ def test_a_typed_refusal_means_the_same_in_every_version(
         (401, ConfigurationError),
         (404, UpstreamRejected),
         (413, TooMuchAtOnce),
-        (422, UpstreamRejected),
+        (400, InputRejected),
+        (422, InputRejected),
         (424, BackendFailed),
         (429, UpstreamOverloaded),
         (500, UpstreamUnavailable),
@@ -145,9 +153,11 @@ def test_a_native_answer_that_is_not_one_vector_is_refused(body: bytes) -> None:
 
 
 def test_a_token_list_of_another_length_is_refused() -> None:
-    assert decode_token_ids(b'[[{"id": 4, "text": "x"}]]', 1) == [[4]]
+    body = b'[[{"id":2,"text":"<bos>","special":true,"start":null,"stop":null},'
+    body += b'{"id":4,"text":"x","special":false,"start":0,"stop":1}]]'
+    assert decode_tokens(body, 1) == [[Token(2), Token(4, 0, 1)]]
     with pytest.raises(UpstreamError):
-        decode_token_ids(b"[[]]", 2)
+        decode_tokens(b"[[]]", 2)
 
 
 def test_info_of_old_and_new_servers_is_read() -> None:

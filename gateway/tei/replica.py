@@ -1,0 +1,181 @@
+"""A server with what we know of its load and health: a window of inputs and a circuit breaker."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from gateway.errors import (
+    ConfigurationError,
+    GatewayError,
+    UpstreamOverloaded,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from gateway.events import ReplicaChanged, Sink, WindowChanged
+from gateway.ports import Lane
+from gateway.tei.answers import Embedded
+from gateway.tei.batches import Batch, Room
+from gateway.tei.breaker import Breaker, State
+from gateway.tei.client import TEIClient
+from gateway.tei.line import Limits
+from gateway.tei.refusals import SERVICE, BackendFailed
+from gateway.tei.retry import Clock
+from gateway.tei.window import Bounds, Load, Window
+from gateway.tei.wire import Info, Token
+
+GUESS: Final = Room(inputs=32, payload_bytes=2_000_000, tokens=16_384)
+"""TEI's defaults, until a server has told its own limits."""
+
+
+class Replica:
+    """One member of a pool. It comes back by itself: an open breaker leads to trials.
+
+    `up` says that it answered, and was not given up since: then its absence may be a restart.
+    """
+
+    def __init__(
+        self,
+        client: Callable[[Callable[[Info], None]], TEIClient],
+        limits: Limits,
+        sink: Sink,
+    ) -> None:
+        """Take a client, made with what it shall call when the server told its limits."""
+        self.window: Final = Window(Bounds(limits.max_in_flight))
+        self.up = False
+        self._limits = limits
+        self._sink = sink
+        self._breaker = Breaker()
+        self._trial: asyncio.Task[None] | None = None
+        self._room = GUESS
+        self.client: Final = client(self._obey)
+
+    @property
+    def where(self) -> str:
+        return self.client.where
+
+    @property
+    def ready(self) -> bool:
+        """Whether it may be asked: not found down or wrong since it was last well."""
+        return self._breaker.state is State.CLOSED
+
+    @property
+    def reason(self) -> str:
+        """Why it is not asked."""
+        return self._breaker.reason
+
+    @property
+    def pressure(self) -> float:
+        """Inputs in flight and waiting, as a share of what may be in flight."""
+        return self.window.load / max(1, self.window.size)
+
+    @property
+    def room(self) -> Room:
+        """What one request to it may hold now."""
+        most = min(self._room.inputs, self.window.ingest_size)
+        return Room(max(1, most), self._limits.payload_bytes, self._room.tokens)
+
+    async def embed(self, batch: Batch, lane: Lane, clock: Clock) -> Embedded:
+        """One attempt, begun when the window has room; errors as `TEIClient.embed`."""
+        async with self.window.hold(len(batch), batch.tokens, lane) as load:
+            clock.start()
+            async with self._watching(load):
+                return await self.client.embed(batch.texts, clock.left)
+
+    async def tokenize(
+        self, texts: Sequence[bytes], *, specials: bool, clock: Clock
+    ) -> list[list[Token]]:
+        """One attempt; no permit is taken."""
+        clock.start()
+        async with self._watching(None):
+            return await self.client.tokenize(texts, specials=specials, seconds=clock.left)
+
+    async def meet(self) -> None:
+        """Verify the server now, and ask it from now on; a failure leaves it out.
+
+        Raises:
+            GatewayError: why it is left out.
+        """
+        try:
+            await self.client.verify(anew=not self.ready)
+        except GatewayError as exc:
+            self._fail(exc, at_once=True)
+            raise
+        self._succeed()
+
+    async def aclose(self) -> None:
+        if self._trial is not None:
+            self._trial.cancel()
+            await asyncio.gather(self._trial, return_exceptions=True)
+        await self.client.aclose()
+
+    @asynccontextmanager
+    async def _watching(self, load: Load | None) -> AsyncGenerator[None]:
+        """Learn from how an attempt ends."""
+        try:
+            yield
+        except UpstreamOverloaded:
+            if load is not None and self.window.shrink(load):
+                self._tell_window()
+            raise
+        except BackendFailed:
+            raise
+        except (UpstreamUnavailable, UpstreamTimeout) as exc:
+            self._fail(exc)
+            raise
+        except ConfigurationError as exc:
+            self._fail(exc, at_once=True)
+            raise
+        self._succeed()
+        if load is not None and self.window.grow(load):
+            self._tell_window()
+
+    def _succeed(self) -> None:
+        came_back = not self.ready
+        self.up = True
+        self._breaker.succeed()
+        if came_back:
+            self._tell()
+
+    def _fail(self, error: GatewayError, *, at_once: bool = False) -> None:
+        before = self._breaker.state
+        self._breaker.fail(str(error), at_once=at_once)
+        if self._breaker.state is not before:
+            self._tell()
+        if not self.ready and self._trial is None:
+            self._trial = asyncio.create_task(self._come_back())
+            self._trial.add_done_callback(self._came_back)
+
+    async def _come_back(self) -> None:
+        """Try again and again, with growing pauses, until the server is well."""
+        while not self.ready:
+            await asyncio.sleep(self._breaker.pause_left)
+            if self.ready:
+                return
+            self._breaker.try_out()
+            try:
+                await self.client.verify(anew=True)
+            except GatewayError as exc:
+                self._breaker.fail(str(exc))
+            else:
+                self._succeed()
+
+    def _came_back(self, _task: asyncio.Task[None]) -> None:
+        self._trial = None
+
+    def _obey(self, info: Info) -> None:
+        most = min(self._limits.max_in_flight, max(1, info.max_concurrent_requests))
+        self.window.resize(Bounds(most, info.max_batch_tokens, info.max_batch_requests))
+        self._room = Room(
+            info.max_client_batch_size,
+            self._limits.payload_bytes,
+            max(info.max_batch_tokens or GUESS.tokens, info.max_input_length),
+        )
+        self._tell_window()
+
+    def _tell(self) -> None:
+        state = self._breaker.state
+        self._sink(ReplicaChanged(SERVICE, self.where, state.value, self._breaker.reason))
+
+    def _tell_window(self) -> None:
+        self._sink(WindowChanged(SERVICE, self.where, self.window.size))

@@ -1,0 +1,79 @@
+"""Pools of TEI replicas for tests, without an encoder around them."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.domain.vectors import Matrix
+from gateway.events import Event, discard
+from gateway.ports import Lane
+from gateway.tei.client import TEIClient
+from gateway.tei.identity import Agreement, Expectation
+from gateway.tei.line import Limits
+from gateway.tei.pool import Pool
+from gateway.tei.replica import Replica
+from tests.support.tei_contract import hashed_rows
+from tests.support.tei_stub import TEIStub
+
+EXPECT = Expectation(("google/embeddinggemma-300m",), 768, 2048, ("float32",))
+LIMITS = Limits(timeout_seconds=5.0, connect_timeout_seconds=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A pool and shorthands that raise where a text was refused."""
+
+    pool: Pool
+
+    @property
+    def replica(self) -> Replica:
+        return self.pool.replicas[0]
+
+    async def embed(self, texts: Sequence[str], lane: Lane = Lane.QUERY) -> tuple[Matrix, int]:
+        encoding = await self.pool.embed(texts, lane)
+        return encoding.vectors, encoding.tokens
+
+    async def tokenize(self, texts: Sequence[str], *, specials: bool = True) -> list[int]:
+        return [len(row) for row in await self.pool.tokens(texts, specials=specials)]
+
+
+@asynccontextmanager
+async def pool_of(
+    *stubs: TEIStub,
+    limits: Limits = LIMITS,
+    api_key: str | None = None,
+    events: list[Event] | None = None,
+    hedge: bool = False,
+) -> AsyncGenerator[Opened]:
+    """Join the addresses of `stubs`; nothing is asked before the first call."""
+    sink, agreement = discard if events is None else events.append, Agreement()
+    replicas = [
+        Replica(
+            lambda obey, url=stub.url: TEIClient(
+                url,
+                expect=EXPECT,
+                api_key=api_key,
+                limits=limits,
+                agreement=agreement,
+                on_info=obey,
+                sink=sink,
+            ),
+            limits,
+            sink,
+        )
+        for stub in stubs
+    ]
+    try:
+        yield Opened(Pool(replicas, size=768, limits=limits, sink=sink, hedge=hedge))
+    finally:
+        for replica in replicas:
+            await replica.aclose()
+
+
+async def unit_rows(texts: Sequence[str]) -> Matrix:
+    """What a stub without an encoder answers."""
+    rows = await hashed_rows(texts)
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    return rows * (1.0 / norms).astype(np.float32)

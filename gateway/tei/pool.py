@@ -7,6 +7,7 @@ an error, until the deadline.
 
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from gateway.errors import (
@@ -190,7 +191,7 @@ class Pool:
                 tried.add(replica)
                 if self.ready():  # it is left out from now on; the others go on
                     raise unavailable(str(exc)) from exc
-                raise
+                raise self._nobody() from exc
             except UpstreamError:
                 tried.add(replica)
                 raise
@@ -224,22 +225,24 @@ class Pool:
         """Look whether any replica is well again.
 
         Raises:
-            GatewayError: none is; what each of them says.
+            GatewayError: none is.
         """
-        errors: list[GatewayError] = []
 
         async def meet(replica: Replica) -> None:
-            try:
+            with suppress(GatewayError):  # kept in `Replica.error`
                 await replica.meet()
-            except GatewayError as exc:
-                errors.append(exc)
 
         await together([meet(one) for one in self.replicas])
-        if len(errors) == len(self.replicas):
-            away = [error for error in errors if isinstance(error, UpstreamError)]
-            if len(errors) == 1 or not away:
-                raise errors[0]
-            raise unavailable("no TEI replica can be asked: " + "; ".join(map(str, errors)))
+        if not self.ready():
+            raise self._nobody()
+
+    def _nobody(self) -> GatewayError:
+        """The error of a call that no replica can serve: what each of them says."""
+        errors = [one.error for one in self.replicas if one.error is not None]
+        away = [error for error in errors if isinstance(error, UpstreamError)]
+        if len(errors) == 1 or not away:
+            return errors[0]
+        return unavailable("no TEI replica can be asked: " + "; ".join(map(str, errors)))
 
     async def _room(self) -> Room:
         """What one request may hold on any replica that may be asked."""

@@ -32,6 +32,7 @@ class Replica:
     """One member of a pool. It comes back by itself: an open breaker leads to trials.
 
     `up` says that it answered, and was not given up since: then its absence may be a restart.
+    `error` is why it failed last, None when it is well.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Replica:
         """Take a client, made with what it shall call when the server told its limits."""
         self.window: Final = Window(Bounds(limits.max_in_flight))
         self.up = False
+        self.error: GatewayError | None = None
         self._limits = limits
         self._sink = sink
         self._breaker = Breaker()
@@ -58,11 +60,6 @@ class Replica:
     def ready(self) -> bool:
         """Whether it may be asked: not found down or wrong since it was last well."""
         return self._breaker.state is State.CLOSED
-
-    @property
-    def reason(self) -> str:
-        """Why it is not asked."""
-        return self._breaker.reason
 
     @property
     def pressure(self) -> float:
@@ -132,13 +129,13 @@ class Replica:
 
     def _succeed(self) -> None:
         came_back = not self.ready
-        self.up = True
+        self.up, self.error = True, None
         self._breaker.succeed()
         if came_back:
             self._tell()
 
     def _fail(self, error: GatewayError, *, at_once: bool = False) -> None:
-        before = self._breaker.state
+        before, self.error = self._breaker.state, error
         self._breaker.fail(str(error), at_once=at_once)
         if self._breaker.state is not before:
             self._tell()
@@ -156,6 +153,7 @@ class Replica:
             try:
                 await self.client.verify(anew=True)
             except GatewayError as exc:
+                self.error = exc
                 self._breaker.fail(str(exc))
             else:
                 self._succeed()

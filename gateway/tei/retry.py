@@ -54,7 +54,8 @@ class Patience:
     A full or silent server (429, a time-out) is asked again for `full_seconds`, one that is away
     (503, a broken connection) for `away_seconds`, a failed inference (424) or a broken answer once;
     nothing else is repeated. After `full_attempts` a full server is given up. `clock` tells the time
-    already spent; `may_pause` whether the next attempt has to wait (another server may be free).
+    already spent; `may_pause` is false while another server was not asked yet: then the next attempt
+    follows at once.
     """
 
     full_seconds: float
@@ -74,7 +75,7 @@ class Patience:
         if isinstance(error, UpstreamOverloaded) and state.attempt_number == self.full_attempts:
             return True
         away = isinstance(error, UpstreamUnavailable) and not isinstance(error, BackendFailed)
-        limit = self.away_seconds if away else self.full_seconds
+        limit = self.away_seconds if away and self.may_pause() else self.full_seconds
         return self.clock.elapsed + state.upcoming_sleep >= limit
 
     def waits(self, state: RetryCallState) -> float:

@@ -50,9 +50,9 @@ class Log:
 class Rejection(Exception):
     """A request that axum refuses before TEI sees it: a plain text."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(text)
-        self.reply = Reply(status, text.encode(), "text/plain; charset=utf-8")
+        self.reply = Reply(status, text.encode(), "text/plain; charset=utf-8", headers)
 
 
 class TEIApp:
@@ -95,6 +95,8 @@ class TEIApp:
     async def _refuse(self, fault: Fault) -> None:
         if fault.kind == "bad-gateway":
             raise Rejection(502, "<html><h1>502 Bad Gateway</h1></html>")
+        if fault.kind == "retry-after":
+            raise Rejection(429, "slow down", (("retry-after", "1"),))
         if fault.kind == "not-json":
             raise Rejection(200, "ok")
         if fault.kind in FAULT_ERRORS:

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 FaultKind: TypeAlias = Literal[
     "overloaded",  # 429
+    "retry-after",  # 429 from a proxy that asks for a pause of a second
     "unhealthy",  # 503
     "backend",  # 424
     "tokenizer",  # 422

@@ -42,6 +42,7 @@ class Opened:
 @asynccontextmanager
 async def pool_of(
     *stubs: TEIStub,
+    expect: Expectation = EXPECT,
     limits: Limits = LIMITS,
     api_key: str | None = None,
     events: list[Event] | None = None,
@@ -53,7 +54,7 @@ async def pool_of(
         Replica(
             lambda obey, url=stub.url: TEIClient(
                 url,
-                expect=EXPECT,
+                expect=expect,
                 api_key=api_key,
                 limits=limits,
                 agreement=agreement,

@@ -24,7 +24,9 @@ from gateway.errors import (
 from gateway.events import Sink, discard
 from gateway.ports import EncoderInfo, Encoding, Health, Lane
 from gateway.tei.client import TEIClient
+from gateway.tei.delivery import Delivery
 from gateway.tei.discovery import Members, Resolve, resolve
+from gateway.tei.hedge import Hedge
 from gateway.tei.identity import Agreement, Expectation, GoldenCheck
 from gateway.tei.line import Limits, require_url
 from gateway.tei.pool import Pool
@@ -64,10 +66,16 @@ class TEIEncoder:
     """
 
     def __init__(
-        self, pool: Pool, members: Members, expect: Expectation, tokens: ExactTokens | None
+        self,
+        pool: Pool,
+        delivery: Delivery,
+        members: Members,
+        expect: Expectation,
+        tokens: ExactTokens | None,
     ) -> None:
         """Join opened parts; call it on the event loop's thread."""
         self._pool: Final = pool
+        self._delivery: Final = delivery
         self._members: Final = members
         self._expect: Final = expect
         self._tokens: Final = tokens
@@ -106,10 +114,9 @@ class TEIEncoder:
             )
         members = Members(urls, _maker(expect, wiring, sink), wiring.resolve)
         await members.refresh()
-        pool = Pool(
-            members.replicas, size=expect.size, limits=wiring.limits, sink=sink, hedge=wiring.hedge
-        )
-        encoder = cls(pool, members, expect, tokens)
+        pool = Pool(members.replicas, limits=wiring.limits, sink=sink)
+        delivery = Delivery(pool, size=expect.size, hedge=Hedge(sink) if wiring.hedge else None)
+        encoder = cls(pool, delivery, members, expect, tokens)
         try:
             await encoder._meet_all()
         except BaseException:
@@ -148,7 +155,7 @@ class TEIEncoder:
             return Encoding(np.empty((0, self._expect.size), np.float32), 0)
         if not self._tokens_checked:
             await self._check_tokens()
-        return await self._pool.embed(texts, lane)
+        return await self._delivery.embed(texts, lane)
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count with the model's tokenizer, here in a thread or by a server."""

@@ -8,8 +8,10 @@ import numpy as np
 
 from gateway.domain.vectors import Matrix
 from gateway.events import Event, discard
-from gateway.ports import Lane
+from gateway.ports import Encoding, Lane
 from gateway.tei.client import TEIClient
+from gateway.tei.delivery import Delivery
+from gateway.tei.hedge import Hedge
 from gateway.tei.identity import Agreement, Expectation
 from gateway.tei.line import Limits
 from gateway.tei.pool import Pool
@@ -26,13 +28,17 @@ class Opened:
     """A pool and shorthands that raise where a text was refused."""
 
     pool: Pool
+    delivery: Delivery
 
     @property
     def replica(self) -> Replica:
         return self.pool.replicas[0]
 
+    async def encode(self, texts: Sequence[str], lane: Lane = Lane.QUERY) -> Encoding:
+        return await self.delivery.embed(texts, lane)
+
     async def embed(self, texts: Sequence[str], lane: Lane = Lane.QUERY) -> tuple[Matrix, int]:
-        encoding = await self.pool.embed(texts, lane)
+        encoding = await self.encode(texts, lane)
         return encoding.vectors, encoding.tokens
 
     async def tokenize(self, texts: Sequence[str], *, specials: bool = True) -> list[int]:
@@ -67,7 +73,8 @@ async def pool_of(
         for stub in stubs
     ]
     try:
-        yield Opened(Pool(replicas, size=768, limits=limits, sink=sink, hedge=hedge))
+        pool = Pool(replicas, limits=limits, sink=sink)
+        yield Opened(pool, Delivery(pool, size=768, hedge=Hedge(sink) if hedge else None))
     finally:
         for replica in replicas:
             await replica.aclose()

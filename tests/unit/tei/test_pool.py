@@ -20,7 +20,6 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.events import Event, UpstreamCalled, UpstreamRetried
-from gateway.ports import Lane
 from gateway.tei.client import TEIClient
 from gateway.tei.line import Limits
 from tests.support.tei_contract import Refusal
@@ -186,7 +185,7 @@ async def test_a_broken_vector_is_named_and_the_rest_is_kept(kind: FaultKind) ->
         async with pool_of(stub) as pool:
             await pool.replica.meet()
             stub.fail(kind)
-            encoding = await pool.pool.embed(texts, Lane.QUERY)
+            encoding = await pool.encode(texts)
     assert list(encoding.refused) == [1]
     assert isinstance(encoding.refused[1], DegenerateVector)
     assert encoding.rows[[0, 2]].tobytes() == (await unit_rows(["a", "c"])).tobytes()
@@ -217,7 +216,7 @@ async def test_the_guilty_inputs_are_named_and_the_rest_is_encoded(
     with TEIStub(version) as stub:
         async with pool_of(stub) as pool:
             await pool.replica.meet()
-            encoding = await pool.pool.embed(texts, Lane.INGEST)
+            encoding = await pool.encode(texts)
     assert sorted(encoding.refused) == places
     for place, error in encoding.refused.items():
         assert isinstance(error, InputTooLong)
@@ -236,7 +235,7 @@ async def test_one_guilty_input_costs_a_request_for_each_halving() -> None:
         async with pool_of(stub) as pool:
             await pool.replica.meet()
             asked = len(stub.log.requests)
-            encoding = await pool.pool.embed(texts, Lane.INGEST)
+            encoding = await pool.encode(texts)
             assert list(encoding.refused) == [31]
             assert "CUDA" in str(encoding.refused[31])
             assert isinstance(encoding.refused[31], UpstreamRejected)
@@ -250,7 +249,7 @@ async def test_one_guilty_input_costs_a_request_for_each_halving() -> None:
 async def test_texts_that_cannot_be_sent_are_refused_without_asking(version: str) -> None:
     with TEIStub(version) as stub:
         async with pool_of(stub) as pool:
-            encoding = await pool.pool.embed(["a", "", "b", "\ud800"], Lane.QUERY)
+            encoding = await pool.encode(["a", "", "b", "\ud800"])
     assert sorted(encoding.refused) == [1, 3]
     for place, error in encoding.refused.items():
         assert isinstance(error, InvalidText)

@@ -105,7 +105,7 @@ async def test_a_bad_row_is_made_again_once_by_the_other_replica() -> None:
             await pool.embed(TEXTS, Lane.INGEST)
             for stub in (one, two):
                 stub.fail("null", times=1)
-            encoding = await pool.pool.embed(texts, Lane.QUERY)
+            encoding = await pool.encode(texts)
             assert list(encoding.refused) == [1]
             assert isinstance(encoding.refused[1], DegenerateVector)
             rows, tokens = await pool.embed(texts)

@@ -1,0 +1,130 @@
+"""Every text of a call is encoded by some replica, or named as refused.
+
+Texts of like length go together; a batch of which one text is to blame is sent in halves until that
+text is alone; rows that are no unit vectors are asked of another replica.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.errors import GatewayError, UpstreamOverloaded
+from gateway.ports import Encoding, Lane
+from gateway.tei.answers import Embedded, bad_row
+from gateway.tei.batches import Batch, plan
+from gateway.tei.call import BLAMES_AN_INPUT, Call
+from gateway.tei.hedge import Hedge
+from gateway.tei.pool import Pool
+from gateway.tei.replica import Replica
+from gateway.tei.retry import Clock
+from gateway.tei.together import together
+
+BYTES_PER_TOKEN: Final = 4.0
+"""A first guess; answers tell the real figure."""
+LEARNING: Final = 0.05
+MOST_WORKERS: Final = 256
+
+
+class Delivery:
+    """Sees calls through over a pool."""
+
+    def __init__(self, pool: Pool, *, size: int, hedge: Hedge | None = None) -> None:
+        """Take a pool of servers whose vectors have `size` components."""
+        self._pool = pool
+        self._size = size
+        self._hedge = hedge
+        self._bytes_per_token = BYTES_PER_TOKEN
+
+    async def embed(self, texts: Sequence[str], lane: Lane) -> Encoding:
+        """Encode texts; those that no server takes are named in `Encoding.refused`.
+
+        Raises:
+            ConfigurationError: no replica is one that would answer rightly.
+            UpstreamError: after bounded retries, or broken answers.
+        """
+        batches, refused = plan(texts, await self._pool.room(), self._bytes_per_token)
+        call = Call(len(texts), self._size, lane)
+        for place, error in refused.items():
+            call.refuse(place, error)
+        if len(batches) == 1:
+            await self._deliver(call, batches[0], self._pool.clock())
+        elif batches:
+            queue = iter(batches)
+
+            async def work() -> None:
+                for batch in queue:
+                    await self._deliver(call, batch, self._pool.clock())
+
+            workers = min(len(batches), self._workers(batches))
+            await together([work() for _ in range(workers)])
+        return call.encoding()
+
+    async def _deliver(self, call: Call, batch: Batch, clock: Clock) -> None:
+        """See a batch through: all its texts are answered or refused after it."""
+        try:
+            answer, replica = await self._send(batch, call.lane, clock)
+        except BLAMES_AN_INPUT as exc:
+            await self._deliver_apart(call, batch, clock, exc)
+        except UpstreamOverloaded as exc:
+            if len(batch) == 1 or clock.left <= 0:
+                raise
+            await self._deliver_apart(call, batch, clock, exc)
+        else:
+            call.take(batch, answer)
+            self._learn(batch, answer)
+            if answer.bad:
+                await self._ask_another(call, batch, answer, replica)
+
+    async def _deliver_apart(
+        self, call: Call, batch: Batch, clock: Clock, error: GatewayError
+    ) -> None:
+        if len(batch) == 1:
+            call.refuse(batch.places[0], error)
+            return
+        for half in batch.halves():
+            await self._deliver(call, half, clock)
+
+    async def _ask_another(
+        self, call: Call, batch: Batch, answer: Embedded, replica: Replica
+    ) -> None:
+        """Have bad rows made once more by another replica, if there is one; refuse what stays bad."""
+        batch, rows, where = batch.only(answer.bad), answer.rows[list(answer.bad)], replica.where
+        bad = range(len(batch))
+        if self._pool.ready(but=[replica]):
+            again, other = await self._send(batch, call.lane, self._pool.clock(), avoid=[replica])
+            call.take(batch, again, counted=True)
+            bad, rows, where = again.bad, again.rows, other.where
+        for row in bad:
+            call.refuse(batch.places[row], bad_row(where, rows[row], batch.places[row]))
+
+    async def _send(
+        self, batch: Batch, lane: Lane, clock: Clock, avoid: Sequence[Replica] = ()
+    ) -> tuple[Embedded, Replica]:
+        async def embed(replica: Replica) -> tuple[Embedded, Replica]:
+            return await replica.embed(batch, lane, clock), replica
+
+        if self._hedge is None or lane is not Lane.QUERY or len(self._pool.ready(avoid)) < 2:
+            return await self._pool.persist(
+                "embed", clock, embed, avoid=avoid, split=len(batch) > 1
+            )
+        asked: list[Replica] = list(avoid)
+
+        async def noted(replica: Replica) -> tuple[Embedded, Replica]:
+            asked.append(replica)
+            return await embed(replica)
+
+        return await self._hedge.race(
+            self._pool.persist("embed", clock, noted, avoid=avoid, split=len(batch) > 1),
+            lambda: self._pool.persist("embed", clock, embed, avoid=asked, split=len(batch) > 1),
+        )
+
+    def _workers(self, batches: Sequence[Batch]) -> int:
+        """Enough batches on their way to fill every window, and one more for each replica."""
+        usual = max(1, sum(map(len, batches)) // len(batches))
+        wanted = sum(one.window.ingest_size // usual + 2 for one in self._pool.replicas)
+        return min(MOST_WORKERS, wanted)
+
+    def _learn(self, batch: Batch, answer: Embedded) -> None:
+        """Correct the estimate of bytes per token by what the server counted."""
+        if answer.tokens > 0:
+            seen = sum(map(len, batch.texts)) / answer.tokens
+            self._bytes_per_token += LEARNING * (max(1.0, seen) - self._bytes_per_token)

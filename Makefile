@@ -8,9 +8,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 .PHONY: help demo install test test-slow test-docker check format lint types imports cover \
-	openapi reference generated bench constraints up down doctor clean
+	openapi reference generated bench bench-tei constraints up down doctor clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' Makefile
@@ -60,6 +61,9 @@ reference: $(VENV)/.dev-installed ## Write docs/reference/settings.md and errors
 
 bench: $(VENV)/.dev-installed ## Measure speed and size against the budgets
 	$(BIN)/python scripts/bench.py
+
+bench-tei: $(VENV)/.dev-installed ## Measure the TEI client beside bare ones (BENCH_ARGS=--write keeps it)
+	$(BIN)/python scripts/bench_tei.py $(BENCH_ARGS)
 
 constraints: $(VENV)/.dev-installed ## Resolve constraints.txt anew: every Python and platform, no torch, no hosts
 	scripts/constraints.sh "$(BIN)/python"

@@ -1,10 +1,13 @@
 """What the gateway adds to an embedding call, over a TEI that answers in 0 ms.
 
 One gateway worker, one stub, one client process. The bare call and the call through the gateway
-alternate in every round, so that a busy machine slows both; medians over rounds are reported.
+alternate in every round, so that a busy machine slows both; medians over rounds are reported. The
+gateway's vectors are held against those of the stub in every round.
 """
 
+import argparse
 import asyncio
+import base64
 import json
 import os
 import socket
@@ -13,12 +16,20 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
+
+import numpy as np
+from bench_rows import WrongVectorsError, rows_of
 
 HERE = Path(__file__).parent
 ROUNDS = 5
+SECONDS = 3.0
+SIZE = 512
+PROMPT = "title: none | text: "
+"""What the gateway puts before a document."""
 
 
 def free_port() -> int:
@@ -61,15 +72,14 @@ def request(port: int, body: dict[str, object]) -> bytes:
     return head.encode() + payload
 
 
-async def call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, message: bytes) -> int:
-    """Send one request and read its response; returns the body's length."""
+async def call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, message: bytes) -> bytes:
+    """Send one request and read its response; returns the body."""
     writer.write(message)
     head = await reader.readuntil(b"\r\n\r\n")
     if b" 200 " not in head[:20]:
         raise RuntimeError(head.decode(errors="replace"))
     length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-    await reader.readexactly(length)
-    return length
+    return await reader.readexactly(length)
 
 
 async def latencies(port: int, message: bytes, calls: int) -> list[float]:
@@ -105,27 +115,41 @@ async def throughput(port: int, message: bytes, *, connections: int, seconds: fl
 def bodies() -> tuple[dict[str, object], dict[str, object], dict[str, object]]:
     text = "The gateway adds prompts, checks vectors and cuts them to size."
     bare: dict[str, object] = {"input": [text], "encoding_format": "base64"}
-    single = {**bare, "model": "embeddinggemma-300m:document", "dimensions": 512}
+    single = {**bare, "model": "embeddinggemma-300m:document", "dimensions": SIZE}
     batch = {**single, "input": [f"{text} {i}" for i in range(32)]}
     return bare, single, batch
 
 
-async def measure(stub: int, gateway: int) -> dict[str, float]:
+async def check(port: int, body: dict[str, object], texts: Sequence[str]) -> None:
+    """Hold the gateway's vectors against the stub's: every text must have got its own."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answer = json.loads(await call(reader, writer, request(port, body)))
+    writer.close()
+    coded = b"".join(base64.b64decode(item["embedding"]) for item in answer["data"])
+    found = np.frombuffer(coded, "<f4").reshape(len(texts), SIZE)
+    right = rows_of([PROMPT + text for text in texts])[:, :SIZE]
+    right = right / np.linalg.norm(right, axis=1, keepdims=True)
+    if not np.allclose(found, right, rtol=0, atol=1e-6):
+        raise WrongVectorsError("the gateway answered other vectors than its server's")
+
+
+async def measure(stub: int, gateway: int, rounds: int, seconds: float) -> dict[str, float]:
     bare, single, batch = bodies()
     await latencies(gateway, request(gateway, single), 200)
     added: list[float] = []
     direct: list[float] = []
     rps: list[float] = []
     tps: list[float] = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         alone = statistics.median(await latencies(stub, request(stub, bare), 300))
         through = statistics.median(await latencies(gateway, request(gateway, single), 300))
         direct.append(alone)
         added.append(through - alone)
-        rps.append(await throughput(gateway, request(gateway, single), connections=64, seconds=3))
-        tps.append(
-            32 * await throughput(gateway, request(gateway, batch), connections=8, seconds=3)
-        )
+        to = request(gateway, single), request(gateway, batch)
+        rps.append(await throughput(gateway, to[0], connections=64, seconds=seconds))
+        tps.append(32 * await throughput(gateway, to[1], connections=8, seconds=seconds))
+        for body in single, batch:
+            await check(gateway, body, cast("list[str]", body["input"]))
     return {
         "bare p50 ms": statistics.median(direct) * 1000,
         "added p50 ms": statistics.median(added) * 1000,
@@ -134,7 +158,7 @@ async def measure(stub: int, gateway: int) -> dict[str, float]:
     }
 
 
-def main() -> dict[str, float]:
+def main(rounds: int = ROUNDS, seconds: float = SECONDS) -> dict[str, float]:
     stub, gateway = free_port(), free_port()
     with process(sys.executable, str(HERE / "bench_stub.py"), str(stub)):
         wait_for(f"http://127.0.0.1:{stub}/health")
@@ -146,9 +170,12 @@ def main() -> dict[str, float]:
             GATEWAY_LOG__LEVEL="warning",
         ):  # fmt: skip
             wait_for(f"http://127.0.0.1:{gateway}/livez")
-            return asyncio.run(measure(stub, gateway))
+            return asyncio.run(measure(stub, gateway, rounds, seconds))
 
 
 if __name__ == "__main__":
-    for name, value in main().items():
-        print(f"{name}: {value:,.2f}")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of one throughput run")
+    options = parser.parse_args()
+    print(json.dumps(main(options.rounds, options.seconds)))

@@ -1,120 +1,142 @@
-"""A TEI that answers at once: canned base64 vectors over raw asyncio, so that only we are measured.
+"""A stub of TEI over raw asyncio: right answers at no cost, or at the cost of a GPU, or with faults.
 
-Run as a process of its own: python scripts/bench_stub.py PORT
+Run as a process of its own: python scripts/bench_stub.py PORT [--compute gpu] [--overloaded 0.05]
 """
 
+import argparse
 import asyncio
-import base64
-import sys
+import json
+import socket
+import struct
+from collections.abc import Callable
+from functools import partial
 from typing import cast
 
-import msgspec
-import numpy as np
+import bench_stub_compute as compute
+import bench_stub_wire as wire
 
-SIZE = 768
-INFO = {
-    "model_id": "google/embeddinggemma-300m",
-    "model_sha": None,
-    "model_dtype": "float32",
-    "served_model_name": "google/embeddinggemma-300m",
-    "model_type": {"embedding": {"pooling": "mean"}},
-    "max_concurrent_requests": 4096,
-    "max_input_length": 2048,
-    "max_batch_tokens": 16384,
-    "max_batch_requests": None,
-    "max_client_batch_size": 32,
-    "auto_truncate": False,
-    "tokenization_workers": 1,
-    "version": "1.9.3",
-}
+MAX_BATCH = 32
 
 
-class Request(msgspec.Struct):
-    input: list[str] | str = ""
+class Server:
+    """What all connections share: permits, queue, faults and counters."""
 
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.permits: int = options.permits
+        self.queue = compute.QUEUES[options.compute](options.max_batch_tokens)
+        self.faults = compute.Faults(options.overloaded, options.reset, options.swapped)
+        self.info = wire.info(self.permits, options.max_batch_tokens)
+        self.in_flight = 0
+        self.counts: dict[str, int] = {}
 
-class Inputs(msgspec.Struct):
-    inputs: list[str] | str = ""
+    def count(self, name: str, by: int = 1) -> None:
+        self.counts[name] = self.counts.get(name, 0) + by
 
-
-def _canned() -> bytes:
-    row = np.random.default_rng(0).normal(size=SIZE).astype("<f4")
-    return base64.b64encode(row.tobytes())
-
-
-ROW = _canned()
-DECODER = msgspec.json.Decoder(Request)
-ANSWERS: dict[int, bytes] = {}
-
-
-def embeddings(count: int) -> bytes:
-    """Return the whole HTTP response for `count` inputs."""
-    if count not in ANSWERS:
-        rows = b",".join(
-            b'{"object":"embedding","embedding":"%s","index":%d}' % (ROW, i) for i in range(count)
-        )
-        body = (
-            b'{"object":"list","data":[%s],"model":"m","usage":{"prompt_tokens":%d,"total_tokens":%d}}'
-            % (rows, 3 * count, 3 * count)
-        )
-        ANSWERS[count] = response(body)
-    return ANSWERS[count]
-
-
-def response(body: bytes) -> bytes:
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-    return head % len(body) + body
+    def restart(self, seed: int) -> None:
+        self.counts.clear()
+        self.faults.restart(seed)
 
 
 class Stub(asyncio.Protocol):
-    """HTTP/1.1 with keep-alive and content-length: all that our client speaks."""
+    """HTTP/1.1 with keep-alive and content-length, one request at a time on a connection."""
 
-    def __init__(self) -> None:
-        self.buffer = b""
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.buffer = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self.server.count("connections")
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
-            head = self.buffer[:end]
-            length = _content_length(head)
-            if len(self.buffer) < end + 4 + length:
+            head = bytes(self.buffer[:end])
+            stop = end + 4 + wire.content_length(head)
+            if len(self.buffer) < stop:
                 return
-            body = self.buffer[end + 4 : end + 4 + length]
-            self.buffer = self.buffer[end + 4 + length :]
-            self.transport.write(answer(head.split(b" ", 2)[1], body))
+            body = bytes(self.buffer[end + 4 : stop])
+            del self.buffer[:stop]
+            self.answer(head.split(b" ", 2)[1], body)
+
+    def answer(self, path: bytes, body: bytes) -> None:
+        read = wire.EMBED_ROUTES.get(path)
+        if read is not None:
+            self.embed(*read(body), native=path != b"/v1/embeddings")
+        elif path == b"/info":
+            self.transport.write(self.server.info)
+        elif path == b"/tokenize":
+            self.transport.write(wire.tokenized(body))
+        elif path == b"/stats":
+            self.transport.write(wire.response(json.dumps(self.server.counts).encode()))
+        elif path.startswith(b"/restart/"):
+            self.server.restart(int(path.rpartition(b"/")[2]))
+            self.transport.write(wire.response(b""))
+        else:
+            self.transport.write(wire.response(b""))
+
+    def embed(self, texts: list[str], encoding: str, *, native: bool) -> None:
+        server, count = self.server, len(texts)
+        server.count("requests")
+        if count > MAX_BATCH:
+            server.count("refused")
+            self.transport.write(wire.too_many(count, native=native))
+            return
+        fault = server.faults.draw()
+        if fault == "reset":
+            server.count("reset")
+            self.hang_up()
+        elif fault == "overloaded" or server.in_flight + count > server.permits:
+            server.count("overloaded" if fault == "overloaded" else "over permits")
+            self.transport.write(wire.overloaded(native=native))
+        else:
+            server.count("texts", count)
+            server.in_flight += count
+            asked = list(reversed(texts)) if fault == "swapped" else texts
+            message = wire.embeddings(asked, encoding, native=native)
+            server.queue.put(wire.tokens(texts), count, partial(self.done, message, count))
+
+    def done(self, message: bytes, count: int) -> None:
+        self.server.in_flight -= count
+        if not self.transport.is_closing():
+            self.transport.write(message)
+
+    def hang_up(self) -> None:
+        """Reset the connection: the client sees ECONNRESET, not an orderly end."""
+        sock = cast("socket.socket", self.transport.get_extra_info("socket"))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
 
-def answer(path: bytes, body: bytes) -> bytes:
-    if path == b"/v1/embeddings":
-        texts = DECODER.decode(body).input
-        return embeddings(1 if isinstance(texts, str) else len(texts))
-    if path == b"/info":
-        return response(msgspec.json.encode(INFO))
-    if path == b"/tokenize":
-        texts = msgspec.json.decode(body, type=Inputs).inputs
-        count = 1 if isinstance(texts, str) else len(texts)
-        token = {"id": 1, "text": "x", "special": False, "start": 0, "stop": 1}
-        return response(msgspec.json.encode([[token] * 3] * count))
-    return response(b"")
-
-
-def _content_length(head: bytes) -> int:
-    for line in head.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length":
-            return int(value)
-    return 0
-
-
-async def main(port: int) -> None:
+async def serve(options: argparse.Namespace) -> None:
+    shared = Server(options)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Stub, "127.0.0.1", port)
+    server = await loop.create_server(partial(Stub, shared), "127.0.0.1", options.port)
     async with server:
         await server.serve_forever()
 
 
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("port", type=int)
+    parser.add_argument("--compute", choices=sorted(compute.QUEUES), default="zero")
+    parser.add_argument("--max-batch-tokens", type=int, default=16_384)
+    parser.add_argument("--permits", type=int, default=4096, help="max_concurrent_requests")
+    parser.add_argument("--overloaded", type=float, default=0.0, help="share answered with 429")
+    parser.add_argument("--reset", type=float, default=0.0, help="share of connections reset")
+    parser.add_argument("--swapped", type=float, default=0.0, help="share with vectors exchanged")
+    return parser.parse_args()
+
+
+def new_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+    """The fastest loop there is: the stub must not be what is measured."""
+    try:
+        import uvloop  # noqa: PLC0415
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    with asyncio.Runner(loop_factory=new_loop()) as runner:
+        runner.run(serve(parse()))

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from bench_rows import SIZE, Matrix
 
-from gateway.encoders.tei import Expectation, TEIEncoder
+from gateway.encoders.tei import Expectation, Limits, TEIEncoder, Wiring
 from gateway.ports import Encoder, Lane
 
 EXPECT = Expectation(
@@ -29,7 +29,9 @@ class Ours:
 @asynccontextmanager
 async def connect(port: int, *, in_flight: int) -> AsyncGenerator[Ours]:
     encoder = await TEIEncoder.connect(
-        [f"http://127.0.0.1:{port}"], expect=EXPECT, max_in_flight=in_flight
+        [f"http://127.0.0.1:{port}"],
+        expect=EXPECT,
+        wiring=Wiring(Limits(max_in_flight=in_flight)),
     )
     try:
         yield Ours(encoder)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import structlog
 
-from gateway.events import Event, UpstreamCalled, UpstreamRetried, WorkerRestarted
+from gateway.events import CacheFailed, Event, UpstreamCalled, UpstreamRetried, WorkerRestarted
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -65,5 +65,7 @@ def log_events(event: Event) -> None:
             log.info("upstream call failed", service=service, operation=operation, error=outcome)
         case WorkerRestarted(exit_code=exit_code, restarts=restarts):
             log.error("store worker died, restarted", exit_code=exit_code, restarts=restarts)
+        case CacheFailed(cache=cache, operation=operation, reason=reason) if reason != "full":
+            log.warning("cache failed", cache=cache, operation=operation, error=reason)
         case _:
             return

@@ -4,9 +4,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from gateway.events import (
+    CacheFailed,
+    CacheRead,
+    CacheWritten,
     DocumentDone,
     Embedded,
     Event,
+    InputsShared,
     Searched,
     UpstreamCalled,
     UpstreamRetried,
@@ -55,6 +59,7 @@ class Metrics:
         self._restarts = Counter(
             "gateway_store_worker_restarts", "Embedded store workers restarted", registry=registry
         )
+        self._savings = _SavingsMetrics(registry)
         self._requests = Histogram(
             "gateway_http_request_duration_seconds",
             "One HTTP request",
@@ -83,6 +88,8 @@ class Metrics:
                 self._retries.labels(service, slug).inc()
             case WorkerRestarted():
                 self._restarts.inc()
+            case InputsShared() | CacheRead() | CacheWritten() | CacheFailed():
+                self._savings(event)
 
     def served(self, method: str, route: str, status: int, seconds: float) -> None:
         """Record one HTTP request; `route` is the path template, never the path itself."""
@@ -91,3 +98,50 @@ class Metrics:
     def render(self) -> bytes:
         """Return the page that Prometheus reads, in its text format."""
         return generate_latest(self.registry)
+
+
+class _SavingsMetrics:
+    """Texts that needed no encoding: shared in flight, or found in the cache."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._shared = Counter(
+            "gateway_shared_inputs",
+            "Texts not encoded because the same one was in flight",
+            registry=registry,
+        )
+        self._hits = Counter(
+            "gateway_cache_hits", "Texts found in the cache", ["cache"], registry=registry
+        )
+        self._misses = Counter(
+            "gateway_cache_misses", "Texts not found in the cache", ["cache"], registry=registry
+        )
+        self._written = Counter(
+            "gateway_cache_written", "Entries put into the cache", ["cache"], registry=registry
+        )
+        self._evictions = Counter(
+            "gateway_cache_evictions", "Entries dropped for room", ["cache"], registry=registry
+        )
+        self._bytes = Gauge(
+            "gateway_cache_bytes", "Bytes that the cache holds", ["cache"], registry=registry
+        )
+        self._failures = Counter(
+            "gateway_cache_failures",
+            "Entries not read or written",
+            ["cache", "operation", "reason"],
+            registry=registry,
+        )
+
+    def __call__(self, event: InputsShared | CacheRead | CacheWritten | CacheFailed) -> None:
+        match event:
+            case InputsShared(inputs=inputs):
+                self._shared.inc(inputs)
+            case CacheRead(cache=cache, hits=hits, misses=misses):
+                self._hits.labels(cache).inc(hits)
+                self._misses.labels(cache).inc(misses)
+            case CacheWritten(cache=cache, entries=entries, evicted=evicted):
+                self._written.labels(cache).inc(entries)
+                self._evictions.labels(cache).inc(evicted)
+                if event.held_bytes is not None:
+                    self._bytes.labels(cache).set(event.held_bytes)
+            case CacheFailed(cache=cache, operation=operation, reason=reason, entries=entries):
+                self._failures.labels(cache, operation, reason).inc(entries)

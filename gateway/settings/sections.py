@@ -114,7 +114,7 @@ class CacheSettings(Section):
     username: OptionalStr = Field(default=None, description="User of that server")
     password: OptionalSecret = Field(default=None, description="Password of that server")
     ttl_seconds: OptionalInt = Field(
-        default=2_592_000, description="How long that server keeps an entry; empty: no limit"
+        default=2_592_000, ge=1, description="How long that server keeps an entry; empty: no limit"
     )
 
 

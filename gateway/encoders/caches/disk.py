@@ -40,9 +40,8 @@ _SCHEMA: Final = f"""
 class DiskCache:
     """Implements `Cache`; made by `open`. Reads and writes have a thread and a connection each."""
 
-    kind: Final = "disk"
-
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
+        self.kind: Final = "disk"
         self._path: Final = folder / FILE_NAME
         self._max_bytes: Final = max_bytes
         self._reader: Final = Worker("cache-read")

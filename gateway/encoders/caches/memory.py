@@ -13,9 +13,8 @@ ENTRY_OVERHEAD: Final = 250
 class MemoryCache:
     """Implements `Cache` over an ordered dict, bounded by bytes."""
 
-    kind: Final = "memory"
-
     def __init__(self, *, max_bytes: int) -> None:
+        self.kind: Final = "memory"
         self._max_bytes: Final = max_bytes
         self._entries: Final[OrderedDict[bytes, bytes]] = OrderedDict()
         self._held = 0

@@ -39,11 +39,10 @@ class _Client(Protocol):
 class ValkeyCache:
     """Implements `Cache`; made by `connect`."""
 
-    kind: Final = "valkey"
-
     def __init__(
         self, client: _Client, errors: tuple[type[Exception], ...], *, ttl_seconds: int | None
     ) -> None:
+        self.kind: Final = "valkey"
         self._client: Final = client
         self._errors: Final = errors
         self._ttl_seconds: Final = ttl_seconds

@@ -13,7 +13,7 @@ from gateway.events import InputsShared, Sink, discard
 from gateway.ports import Encoder, Encoding, Lane
 
 _ROUNDS: Final = 2
-"""How often a call follows others before it asks for itself alone."""
+"""How many flights that fail a call follows before it asks for itself alone."""
 
 
 class _Flight:
@@ -45,8 +45,8 @@ class SingleFlightEncoder(WrappedEncoder):
     A query never follows an ingest, which it would have to wait for.
 
     A flight that is lost, because its leader was cancelled or failed, is led again by one of those
-    who followed. When that one fails too, its error reaches those who asked for all of its texts;
-    the others, to whom somebody else's text may have done this, ask for themselves.
+    who followed. When a second one fails, its error reaches those who asked for all of its
+    texts; the others, to whom somebody else's text may have done this, ask for themselves.
     """
 
     def __init__(self, encoder: Encoder, *, sink: Sink = discard) -> None:
@@ -69,17 +69,18 @@ class SingleFlightEncoder(WrappedEncoder):
         if own:
             with naming(_places(texts, own)):
                 parts.append(_part(own, await self._lead(own, lane, register=rounds > 0)))
-        landed, lost = await self._follow(followed, last=rounds == 1)
+        landed, lost, failed = await self._follow(followed, last=rounds == 1)
         parts += landed
         if lost:
             with naming(_places(texts, lost)):
-                parts.append(_part(lost, await self._encode(lost, lane, rounds - 1)))
+                parts.append(_part(lost, await self._encode(lost, lane, rounds - failed)))
         return await joined(texts, parts, size=self.info.size, count_tokens=self.count_tokens)
 
     async def _follow(
         self, followed: Mapping[str, _Flight], *, last: bool
-    ) -> tuple[list[Part], list[str]]:
-        """Wait for flights; return what they brought, and the texts of those that were lost."""
+    ) -> tuple[list[Part], list[str], bool]:
+        """Wait for flights; return what they brought, the texts lost, and whether one failed."""
+        failed = False
         parts: list[Part] = []
         lost: list[str] = []
         for flight in dict.fromkeys(followed.values()):
@@ -95,7 +96,8 @@ class SingleFlightEncoder(WrappedEncoder):
                 raise copy.copy(flight.error) from flight.error
             else:
                 lost += wanted
-        return parts, lost
+                failed |= flight.error is not None
+        return parts, lost, failed
 
     def _in_flight(self, texts: dict[str, None], lane: Lane) -> dict[str, _Flight]:
         """Which of the texts another call has in flight, in a lane that this one may wait for."""

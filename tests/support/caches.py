@@ -47,17 +47,18 @@ class ValkeyServer:
     """A running server; `process` may be stopped and continued by a test."""
 
     url: str
+    port: int
     process: subprocess.Popen[bytes]
 
 
 @contextmanager
-def valkey_server(*options: str) -> Generator[ValkeyServer, None, None]:
+def valkey_server(*options: str, port: int | None = None) -> Generator[ValkeyServer, None, None]:
     """Run a Valkey or Redis server of this machine that keeps nothing; skip where there is none."""
     binary = shutil.which("valkey-server") or shutil.which("redis-server")
     if binary is None:
         pytest.skip("needs valkey-server or redis-server: apt-get install redis-server")
     pytest.importorskip("redis", reason="needs the extra `valkey`")
-    port = _free_port()
+    port = port or _free_port()
     only_here = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
@@ -65,7 +66,7 @@ def valkey_server(*options: str) -> Generator[ValkeyServer, None, None]:
         )
         try:
             _await_port(port)
-            yield ValkeyServer(f"valkey://127.0.0.1:{port}/0", process)
+            yield ValkeyServer(f"valkey://127.0.0.1:{port}/0", port, process)
         finally:
             process.kill()
             process.wait()

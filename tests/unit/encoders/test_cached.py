@@ -12,6 +12,7 @@ import pytest
 from gateway.domain.vectors import shorten
 from gateway.embedding.catalog import EMBEDDING_GEMMA_300M
 from gateway.embedding.embedder import Embedder, Input
+from gateway.encoders._wrapper import WrappedEncoder
 from gateway.encoders.cached import CachedEncoder
 from gateway.encoders.caches.disk import DiskCache
 from gateway.encoders.caches.entry import pack, space_key, text_key, unpack
@@ -21,6 +22,7 @@ from gateway.encoders.fake import FakeEncoder
 from gateway.errors import InputTooLong, InvalidText, UpstreamUnavailable
 from gateway.events import CacheFailed, CacheRead, CacheWritten, Event
 from gateway.ports import EncoderInfo, Encoding, Lane
+from tests.support.encoders import CASES
 from tests.support.gated import GatedEncoder
 from tests.support.ingesting import CountingEncoder
 
@@ -138,7 +140,7 @@ class OtherEncoder(CountingEncoder):
 
     @property
     def info(self) -> EncoderInfo:
-        return replace(super().info, **self.changes)  # pyright: ignore[reportArgumentType]
+        return replace(super().info, **self.changes)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +180,31 @@ async def test_another_profile_prompt_or_revision_computes_anew() -> None:
 
     assert len(spaces) == 4
     assert behind.texts == ["text"] * 4
+
+
+class Counted(WrappedEncoder):
+    """Counts the texts that reach the encoder behind."""
+
+    texts = 0
+
+    async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
+        self.texts += len(texts)
+        return await self._encoder.encode(texts, lane=lane)
+
+
+async def test_vectors_of_a_server_are_found_again() -> None:
+    """Nothing that a TEI encoder says of itself may change from call to call."""
+    async with CASES["tei"].open(lambda _: Path()) as tei:
+        behind = Counted(tei)
+        encoder = CachedEncoder(behind, MemoryCache(max_bytes=1_000_000), "space")
+        first = await encoder.encode(["a b", "c", "d"])
+        await encoder.settle()
+        second = await encoder.encode(["a b", "c", "d"])
+
+        assert behind.texts == 3
+        assert first.tokens == second.tokens
+        np.testing.assert_array_equal(first.rows, second.rows)
+        await encoder.aclose()
 
 
 async def test_how_a_server_is_reached_is_no_part_of_the_key() -> None:

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from gateway.domain.vectors import Matrix, Vector, have_direction
+from gateway.domain.vectors import Matrix, have_direction
 from gateway.encoders._joining import Part, joined, naming
 from gateway.encoders._wrapper import WrappedEncoder
-from gateway.encoders.caches.entry import keys_of, pack, space_key, unpack
+from gateway.encoders.caches.entry import keys_of, pack, rows_of, space_key, unpack
 from gateway.encoders.caches.port import Cache
 from gateway.errors import GatewayError
 from gateway.events import CacheFailed, CacheRead, CacheWritten, Sink, discard
@@ -50,16 +51,20 @@ class CachedEncoder(WrappedEncoder):
         self._last_key = space
         keys = keys_of(space, texts)
         found = await self._find(keys)
-        missing = [place for place in range(len(texts)) if place not in found]
-        self._sink(CacheRead(self._cache.kind, len(found), len(missing)))
-        if not found:
+        known = set(found.places)
+        missing = [place for place in range(len(texts)) if place not in known]
+        self._sink(CacheRead(self._cache.kind, len(known), len(missing)))
+        if not missing:
+            return found.encoding
+        if not known:
             return await self._ask(space, texts, keys, lane)
-        parts = [_part(texts, found)]
-        if missing:
-            asked = [texts[place] for place in missing]
-            with naming(missing):
-                answer = await self._ask(space, asked, [keys[i] for i in missing], lane)
-            parts.append(Part({text: row for row, text in enumerate(asked)}, answer))
+        asked = [texts[place] for place in missing]
+        with naming(missing):
+            answer = await self._ask(space, asked, [keys[place] for place in missing], lane)
+        parts = [
+            Part({texts[place]: row for row, place in enumerate(found.places)}, found.encoding),
+            Part({text: row for row, text in enumerate(asked)}, answer),
+        ]
         return await joined(texts, parts, size=self.info.size, count_tokens=self.count_tokens)
 
     async def settle(self) -> None:
@@ -78,21 +83,27 @@ class CachedEncoder(WrappedEncoder):
         await self._cache.aclose()
         await super().aclose()
 
-    async def _find(self, keys: Sequence[bytes]) -> dict[int, tuple[Vector, int]]:
-        """Return row and tokens of the inputs whose entry is there and sound, by place."""
+    async def _find(self, keys: Sequence[bytes]) -> "_Found":
+        """Return the sound entries that are there."""
         size = self.info.size
         values = await self._cache.get_many(keys)
-        found: dict[int, tuple[Vector, int]] = {}
+        places: list[int] = []
+        bodies: list[memoryview] = []
+        counts: list[int] = []
         for place, (key, value) in enumerate(zip(keys, values, strict=True)):
             if value is not None and (entry := unpack(key, value, size)) is not None:
-                found[place] = entry
-        if found:
-            sound = have_direction(np.stack([row for row, _ in found.values()]))
-            found = {place: found[place] for place, ok in zip(found, sound, strict=True) if ok}
-        broken = sum(value is not None for value in values) - len(found)
+                places.append(place)
+                bodies.append(entry[0])
+                counts.append(entry[1])
+        rows = rows_of(bodies, size)
+        sound = have_direction(rows)
+        if not sound.all():
+            kept = np.flatnonzero(sound).tolist()
+            rows, places, counts = rows[kept], [places[i] for i in kept], [counts[i] for i in kept]
+        broken = sum(value is not None for value in values) - len(places)
         if broken:
             self._sink(CacheFailed(self._cache.kind, "read", "corrupt", broken))
-        return found
+        return _Found(places, Encoding(rows, sum(counts), counts=counts))
 
     async def _ask(
         self, space: bytes, texts: Sequence[str], keys: Sequence[bytes], lane: Lane
@@ -146,11 +157,9 @@ class CachedEncoder(WrappedEncoder):
         self._sink(CacheWritten(self._cache.kind, len(entries), stored.evicted, stored.held_bytes))
 
 
-def _part(texts: Sequence[str], found: dict[int, tuple[Vector, int]]) -> Part:
-    """Make an answer of what was found."""
-    encoding = Encoding(
-        np.stack([row for row, _ in found.values()]),
-        sum(tokens for _, tokens in found.values()),
-        counts=[tokens for _, tokens in found.values()],
-    )
-    return Part({texts[place]: row for row, place in enumerate(found)}, encoding)
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the cache had, and the places of those inputs."""
+
+    places: list[int]
+    encoding: Encoding

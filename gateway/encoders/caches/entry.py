@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from gateway.domain.vectors import Vector
+from gateway.domain.vectors import Matrix, Vector
 from gateway.encoders.caches.port import KEY_BYTES
 from gateway.ports import EncoderInfo
 
@@ -53,8 +53,8 @@ def pack(key: bytes, row: Vector, tokens: int) -> bytes:
     return _HEAD.pack(_MAGIC, tokens, len(row), _checksum(key, head, body)) + body
 
 
-def unpack(key: bytes, value: bytes, size: int) -> tuple[Vector, int] | None:
-    """Return the row and its tokens, or None when this is not what was packed under `key`."""
+def unpack(key: bytes, value: bytes, size: int) -> tuple[memoryview, int] | None:
+    """Return the bytes of the row and its tokens, or None when this was not packed under `key`."""
     if len(value) != _HEAD.size + 4 * size:
         return None
     magic, tokens, stored_size, checksum = _HEAD.unpack_from(value)
@@ -62,7 +62,13 @@ def unpack(key: bytes, value: bytes, size: int) -> tuple[Vector, int] | None:
     head = _HEAD.pack(magic, tokens, stored_size, 0)
     if magic != _MAGIC or stored_size != size or checksum != _checksum(key, head, body):
         return None
-    return np.frombuffer(body, "<f4").astype(np.float32, copy=False), tokens
+    return body, tokens
+
+
+def rows_of(bodies: Sequence[memoryview], size: int) -> Matrix:
+    """Return the rows of unpacked entries as one matrix of its own memory."""
+    rows = np.frombuffer(bytearray().join(bodies), "<f4").astype(np.float32, copy=False)
+    return rows.reshape(len(bodies), size)
 
 
 def _checksum(key: bytes, head: bytes, body: bytes | memoryview) -> int:

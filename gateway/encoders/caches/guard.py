@@ -9,10 +9,10 @@ from gateway.encoders.caches.port import Cache, Stored
 from gateway.errors import UpstreamError, UpstreamTimeout
 from gateway.events import CacheFailed, Sink, discard
 
-READ_SECONDS: Final = 0.25
-"""A hit that takes longer is not worth waiting for."""
+READ_SECONDS: Final = 1.0
+"""What the first caller pays when a cache hangs; a good one answers in milliseconds."""
 WRITE_SECONDS: Final = 5.0
-PAUSE_SECONDS: Final = 5.0
+PAUSE_SECONDS: Final = 10.0
 """How long a cache that failed is left alone."""
 
 

@@ -13,7 +13,7 @@ from gateway.errors import ConfigurationError, MissingExtra, UpstreamUnavailable
 T = TypeVar("T")
 
 PREFIX: Final = b"tei-rag-gateway:vector:"
-CONNECT_SECONDS: Final = 0.25
+CONNECT_SECONDS: Final = 0.5
 ANSWER_SECONDS: Final = 5.0
 CONNECTIONS: Final = 16
 _KEYS_AT_ONCE: Final = 128
@@ -74,7 +74,7 @@ class ValkeyCache:
             pool = redis.BlockingConnectionPool.from_url(
                 url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,
                 max_connections=CONNECTIONS,
-                timeout=CONNECT_SECONDS,
+                timeout=ANSWER_SECONDS,
                 socket_connect_timeout=CONNECT_SECONDS,
                 socket_timeout=ANSWER_SECONDS,
                 retry=retry.Retry(backoff.NoBackoff(), 0),

@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.encoders.caches.port import KEY_BYTES, Stored
 
-ENTRY_OVERHEAD: Final = 250
+ENTRY_OVERHEAD: Final = 140
 """Bytes of an entry beside its value, by `tracemalloc`: two objects' headers, the key, the links."""
 
 

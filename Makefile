@@ -90,5 +90,5 @@ $(VENV)/.demo-installed: $(INPUTS) | $(VENV)/bin/python
 
 $(VENV)/.dev-installed: $(INPUTS) scripts/install_torch.py | $(VENV)/bin/python
 	$(BIN)/python scripts/install_torch.py
-	$(PIP) install -q -c constraints.txt -e '.[embedded,local,eval,dev]'
+	$(PIP) install -q -c constraints.txt -e '.[embedded,local,valkey,eval,dev]'
 	@touch $@ $(VENV)/.demo-installed

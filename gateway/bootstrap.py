@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, CATALOG, find_profile, load_profiles
 from gateway.embedding.embedder import Embedder
@@ -17,6 +18,9 @@ from gateway.ports import Encoder, Health, VectorStore
 from gateway.retrieval.collections import Collections
 from gateway.retrieval.pipeline import Retriever
 from gateway.settings import Settings
+
+if TYPE_CHECKING:  # adapters are imported when they are used
+    from gateway.encoders.caches.port import Cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,8 @@ def require_consistent(settings: Settings) -> ModelProfile:
         )
     if settings.store_kind == "qdrant" and not settings.qdrant.url:
         raise ConfigurationError("store 'qdrant' needs an address: set qdrant.url")
+    if settings.cache.kind == "valkey" and not settings.cache.url:
+        raise ConfigurationError("cache 'valkey' needs an address: set cache.url")
     if settings.size is not None:
         profile.require_size(settings.size)
     require_default_task(settings, profile)
@@ -123,8 +129,31 @@ def require_default_task(settings: Settings, profile: ModelProfile) -> None:
 
 
 async def open_encoder(settings: Settings, profile: ModelProfile, sink: Sink) -> Encoder:
-    """Open the encoder that the settings name; adapters are imported only when they are used."""
-    return await ENCODERS[settings.encoder_kind](settings, profile, sink)
+    """Open the encoder that the settings name; adapters are imported only when they are used.
+
+    Calls that ask for the same text at once share it; a cache, when one is set, is asked first.
+    """
+    from gateway.encoders.single_flight import SingleFlightEncoder  # noqa: PLC0415
+
+    encoder = await ENCODERS[settings.encoder_kind](settings, profile, sink)
+    if settings.cache.kind == "none":
+        return SingleFlightEncoder(encoder, sink=sink)
+    from gateway.encoders.cached import CachedEncoder  # noqa: PLC0415
+
+    try:
+        cache = await open_cache(settings, sink)
+    except BaseException:
+        await encoder.aclose()
+        raise
+    space = profile.fingerprint(encoder.info.variant)
+    return SingleFlightEncoder(CachedEncoder(encoder, cache, space, sink=sink), sink=sink)
+
+
+async def open_cache(settings: Settings, sink: Sink) -> "Cache":
+    """Open the cache that the settings name; its failures are events, never errors."""
+    from gateway.encoders.caches.guard import GuardedCache  # noqa: PLC0415
+
+    return GuardedCache(await CACHES[settings.cache.kind](settings), sink=sink)
 
 
 async def open_store(settings: Settings, sink: Sink) -> VectorStore:
@@ -204,6 +233,31 @@ async def _fake(_settings: Settings, profile: ModelProfile, _sink: Sink) -> Enco
     )
 
 
+async def _memory_cache(settings: Settings) -> "Cache":
+    from gateway.encoders.caches.memory import MemoryCache  # noqa: PLC0415
+
+    return MemoryCache(max_bytes=settings.cache.max_bytes)
+
+
+async def _disk_cache(settings: Settings) -> "Cache":
+    from gateway.encoders.caches.disk import DiskCache  # noqa: PLC0415
+
+    folder = settings.cache.path or settings.data_dir / "cache"
+    return await DiskCache.open(folder, max_bytes=settings.cache.max_bytes)
+
+
+async def _valkey_cache(settings: Settings) -> "Cache":
+    from gateway.encoders.caches.valkey import ValkeyCache  # noqa: PLC0415
+
+    cache = settings.cache
+    return ValkeyCache.connect(
+        cache.url or "",
+        username=cache.username,
+        password=cache.password.get_secret_value() if cache.password else None,
+        ttl_seconds=cache.ttl_seconds,
+    )
+
+
 async def _qdrant(settings: Settings, sink: Sink) -> VectorStore:
     from gateway.vectorstores.qdrant import QdrantStore  # noqa: PLC0415
 
@@ -238,4 +292,5 @@ async def _memory(_settings: Settings, _sink: Sink) -> VectorStore:
 
 
 ENCODERS = {"tei": _tei, "local": _local, "minilm": _minilm, "fake": _fake}
+CACHES = {"memory": _memory_cache, "disk": _disk_cache, "valkey": _valkey_cache}
 STORES = {"qdrant": _qdrant, "edge": _edge, "memory": _memory}

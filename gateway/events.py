@@ -95,6 +95,46 @@ class WorkerRestarted:
     restarts: int
 
 
+@dataclass(frozen=True, slots=True)
+class InputsShared:
+    """Inputs that were not encoded because the same text was in flight already."""
+
+    inputs: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRead:
+    """One look into the cache of vectors; `hits` and `misses` are inputs."""
+
+    cache: str
+    hits: int
+    misses: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheWritten:
+    """Entries went into the cache; `held_bytes` is what it holds now, None where it is not known."""
+
+    cache: str
+    entries: int
+    evicted: int
+    held_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheFailed:
+    """The cache did not do its part for some entries, which costs speed and nothing else.
+
+    `operation` is read or write; `reason` is the slug of an error, "corrupt" for an entry that was
+    not believed, or "full" for writes given up because too many waited.
+    """
+
+    cache: str
+    operation: str
+    reason: str
+    entries: int
+
+
 Event: TypeAlias = (
     Embedded
     | Searched
@@ -105,6 +145,10 @@ Event: TypeAlias = (
     | WindowChanged
     | Hedged
     | WorkerRestarted
+    | InputsShared
+    | CacheRead
+    | CacheWritten
+    | CacheFailed
 )
 Sink: TypeAlias = Callable[[Event], None]
 

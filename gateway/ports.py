@@ -50,11 +50,14 @@ class Encoding:
 
     One bad text does not cost the others: `refused` maps the index of each input that could not be
     encoded to the reason, and its row of `rows` is NaN. `tokens` are those of the encoded texts.
+    `counts` are the tokens of each text where the encoder knows them: 0 for a refused one, `tokens`
+    in sum.
     """
 
     rows: Matrix
     tokens: int
     refused: Mapping[int, GatewayError] = field(default_factory=dict[int, GatewayError])
+    counts: Sequence[int] | None = None
 
     @property
     def vectors(self) -> Matrix:

@@ -39,7 +39,10 @@ def doctor(as_json: Json = False, config: Config = None, assignments: Set = None
 
     async def main() -> Sequence[Finding]:
         try:
-            async with runtime_of(read_settings(config, assignments)) as runtime:
+            settings = read_settings(config, assignments)
+            uncached = settings.cache.model_copy(update={"kind": "none"})  # ask the model itself
+            settings = settings.model_copy(update={"cache": uncached})
+            async with runtime_of(settings) as runtime:
                 return await examine(runtime)
         except ConfigurationError as exc:
             return [Finding("configuration", Status.FAIL, str(exc), "mend it and run again")]

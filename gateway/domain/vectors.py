@@ -42,6 +42,12 @@ def require_raw(vectors: NDArray[Any], *, count: int, size: int) -> Matrix:
     return vectors
 
 
+def have_direction(vectors: Matrix) -> NDArray[np.bool_]:
+    """Tell of each row whether it is finite and not only zeros."""
+    norms = norms_of(vectors)
+    return np.isfinite(norms) & (norms > 0)
+
+
 def shorten(vectors: Matrix, size: int) -> Matrix:
     """Keep the first `size` components and restore unit length; shape (n, size), float32.
 

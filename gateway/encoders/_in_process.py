@@ -44,7 +44,7 @@ class InProcessEncoder:
         vectors = np.empty((len(texts), self.info.size), np.float32)
         for batch in batches(counts, padded_tokens=self._batch_tokens):
             vectors[batch] = await self._worker.run(self._forward, [texts[i] for i in batch])
-        return Encoding(vectors, sum(counts))
+        return Encoding(vectors, sum(counts), counts=counts)
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return await self._worker.run(self._tokens.counts, texts)

@@ -60,13 +60,13 @@ class FakeEncoder:
     ) -> Encoding:
         """Encode on the event loop, which gets a turn after every few texts."""
         rows: list[Matrix] = []
-        tokens = 0
+        counts: list[int] = []
         for group in _groups(texts, self._split):
             rows.append(self._words.sum_up(group))
-            tokens += sum(len(words) + _SPECIAL_TOKENS for _, words in group)
+            counts += [len(words) + _SPECIAL_TOKENS for _, words in group]
             await asyncio.sleep(0)
         vectors = np.concatenate(rows) if rows else np.empty((0, self._info.size), np.float32)
-        return Encoding(vectors, tokens)
+        return Encoding(vectors, sum(counts), counts=counts)
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [_count(text) for text in texts]

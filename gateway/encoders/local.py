@@ -1,6 +1,8 @@
 """sentence-transformers in this process: the reference that other encoders are compared with."""
 
 from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 import numpy as np
@@ -189,8 +191,21 @@ def _describe(loaded: _Model, model: str) -> EncoderInfo:
         details=(
             ("device", str(loaded.device)),
             ("modules", ",".join(type(module).__name__ for module in loaded)),
+            *_files(Path(model)),
         ),
     )
+
+
+def _files(folder: Path) -> list[tuple[str, str]]:
+    """Mark the files of a checkpoint's folder: names, sizes and times of change."""
+    if not folder.is_dir():
+        return []
+    seen = [
+        (str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    ]
+    return [("files", blake2b(repr(seen).encode(), digest_size=8).hexdigest())]
 
 
 def _tokens(loaded: _Model, info: EncoderInfo) -> ExactTokens:

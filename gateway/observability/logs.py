@@ -6,7 +6,14 @@ from typing import Literal
 
 import structlog
 
-from gateway.events import Event, ReplicaChanged, UpstreamCalled, UpstreamRetried, WorkerRestarted
+from gateway.events import (
+    CacheFailed,
+    Event,
+    ReplicaChanged,
+    UpstreamCalled,
+    UpstreamRetried,
+    WorkerRestarted,
+)
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -70,5 +77,7 @@ def log_events(event: Event) -> None:
             tell("replica " + REPLICA[state], service=service, replica=where, reason=reason)
         case WorkerRestarted(exit_code=exit_code, restarts=restarts):
             log.error("store worker died, restarted", exit_code=exit_code, restarts=restarts)
+        case CacheFailed(cache=cache, operation=operation, reason=reason) if reason != "full":
+            log.warning("cache failed", cache=cache, operation=operation, error=reason)
         case _:
             return

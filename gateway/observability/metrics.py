@@ -4,10 +4,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from gateway.events import (
+    CacheFailed,
+    CacheRead,
+    CacheWritten,
     DocumentDone,
     Embedded,
     Event,
     Hedged,
+    InputsShared,
     ReplicaChanged,
     Searched,
     UpstreamCalled,
@@ -47,6 +51,53 @@ class Metrics:
             "gateway_ingested_documents", "Documents by outcome", ["outcome"], registry=registry
         )
         self._chunks = Counter("gateway_ingested_chunks", "Chunks stored", registry=registry)
+        self._restarts = Counter(
+            "gateway_store_worker_restarts", "Embedded store workers restarted", registry=registry
+        )
+        self._savings = _SavingsMetrics(registry)
+        self._upstream = _UpstreamMetrics(registry)
+        self._requests = Histogram(
+            "gateway_http_request_duration_seconds",
+            "One HTTP request",
+            ["method", "route", "status"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "gateway_http_requests_in_flight", "HTTP requests being served", registry=registry
+        )
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Embedded(task=task, inputs=inputs, tokens=tokens, seconds=seconds):
+                self._inputs.labels(task).inc(inputs)
+                self._tokens.labels(task).inc(tokens)
+                self._embed.observe(seconds)
+            case Searched(seconds=seconds):
+                self._search.observe(seconds)
+            case DocumentDone(outcome=outcome, chunks=chunks):
+                self._documents.labels(outcome).inc()
+                self._chunks.inc(chunks)
+            case WorkerRestarted():
+                self._restarts.inc()
+            case InputsShared() | CacheRead() | CacheWritten() | CacheFailed():
+                self._savings(event)
+            case _:
+                self._upstream(event)
+
+    def served(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Record one HTTP request; `route` is the path template, never the path itself."""
+        self._requests.labels(method, route, str(status)).observe(seconds)
+
+    def render(self) -> bytes:
+        """Return the page that Prometheus reads, in its text format."""
+        return generate_latest(self.registry)
+
+
+class _UpstreamMetrics:
+    """Services behind the gateway: calls, and the replicas of a model."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
         self._calls = Histogram(
             "gateway_upstream_duration_seconds",
             "One attempt on a service behind the gateway",
@@ -75,37 +126,8 @@ class Metrics:
             ["service", "won"],
             registry=registry,
         )
-        self._restarts = Counter(
-            "gateway_store_worker_restarts", "Embedded store workers restarted", registry=registry
-        )
-        self._requests = Histogram(
-            "gateway_http_request_duration_seconds",
-            "One HTTP request",
-            ["method", "route", "status"],
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.in_flight = Gauge(
-            "gateway_http_requests_in_flight", "HTTP requests being served", registry=registry
-        )
 
     def __call__(self, event: Event) -> None:
-        match event:
-            case Embedded(task=task, inputs=inputs, tokens=tokens, seconds=seconds):
-                self._inputs.labels(task).inc(inputs)
-                self._tokens.labels(task).inc(tokens)
-                self._embed.observe(seconds)
-            case Searched(seconds=seconds):
-                self._search.observe(seconds)
-            case DocumentDone(outcome=outcome, chunks=chunks):
-                self._documents.labels(outcome).inc()
-                self._chunks.inc(chunks)
-            case WorkerRestarted():
-                self._restarts.inc()
-            case _:
-                self._upstream(event)
-
-    def _upstream(self, event: Event) -> None:
         match event:
             case UpstreamCalled(service=service, operation=operation, outcome=outcome):
                 self._calls.labels(service, operation, outcome).observe(event.seconds)
@@ -120,10 +142,49 @@ class Metrics:
             case _:
                 return
 
-    def served(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Record one HTTP request; `route` is the path template, never the path itself."""
-        self._requests.labels(method, route, str(status)).observe(seconds)
 
-    def render(self) -> bytes:
-        """Return the page that Prometheus reads, in its text format."""
-        return generate_latest(self.registry)
+class _SavingsMetrics:
+    """Texts that needed no encoding: shared in flight, or found in the cache."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._shared = Counter(
+            "gateway_shared_inputs",
+            "Texts not encoded because the same one was in flight",
+            registry=registry,
+        )
+        self._hits = Counter(
+            "gateway_cache_hits", "Texts found in the cache", ["cache"], registry=registry
+        )
+        self._misses = Counter(
+            "gateway_cache_misses", "Texts not found in the cache", ["cache"], registry=registry
+        )
+        self._written = Counter(
+            "gateway_cache_written", "Entries put into the cache", ["cache"], registry=registry
+        )
+        self._evictions = Counter(
+            "gateway_cache_evictions", "Entries dropped for room", ["cache"], registry=registry
+        )
+        self._bytes = Gauge(
+            "gateway_cache_bytes", "Bytes that the cache holds", ["cache"], registry=registry
+        )
+        self._failures = Counter(
+            "gateway_cache_failures",
+            "Entries not read or written",
+            ["cache", "operation", "reason"],
+            registry=registry,
+        )
+
+    def __call__(self, event: InputsShared | CacheRead | CacheWritten | CacheFailed) -> None:
+        match event:
+            case InputsShared(inputs=inputs):
+                self._shared.inc(inputs)
+            case CacheRead(cache=cache, hits=hits, misses=misses):
+                self._hits.labels(cache).inc(hits)
+                self._misses.labels(cache).inc(misses)
+            case CacheWritten(cache=cache, entries=entries, evicted=evicted):
+                self._written.labels(cache).inc(entries)
+                self._evictions.labels(cache).inc(evicted)
+                if event.held_bytes is not None:
+                    self._bytes.labels(cache).set(event.held_bytes)
+            case CacheFailed(cache=cache, operation=operation, reason=reason, entries=entries):
+                self._failures.labels(cache, operation, reason).inc(entries)

@@ -34,6 +34,15 @@ def _require_url(value: str) -> str:
     return value
 
 
+def _require_cache_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"redis", "rediss", "valkey", "valkeys"} or not parts.hostname:
+        raise ValueError("is no address; write valkey://host:6379 (valkeys:// for TLS)")
+    if parts.username or parts.password:
+        raise ValueError("carries a user or password; set username and password instead")
+    return value
+
+
 def _blank_is_none(value: object) -> object:
     return None if value == "" else value
 
@@ -43,6 +52,9 @@ Urls = Annotated[tuple[Url, ...], BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_split)]
 OptionalStr = Annotated[str | None, BeforeValidator(_blank_is_none)]
 OptionalUrl = Annotated[Url | None, BeforeValidator(_blank_is_none)]
+OptionalCacheUrl = Annotated[
+    Annotated[str, AfterValidator(_require_cache_url)] | None, BeforeValidator(_blank_is_none)
+]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_none)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_blank_is_none)]
 OptionalInt = Annotated[int | None, BeforeValidator(_blank_is_none)]
@@ -104,6 +116,30 @@ class LocalSettings(Section):
     )
     dtype: Annotated[Literal["auto", "float32", "bfloat16"], BeforeValidator(_not_half)] = Field(
         default="auto", description="auto, float32 or bfloat16; float16 is refused"
+    )
+
+
+class CacheSettings(Section):
+    """Vectors that were computed once, found again. Off unless `kind` is set."""
+
+    kind: Literal["none", "memory", "disk", "valkey"] = Field(
+        default="none", description="none, memory, disk, or valkey for several gateways"
+    )
+    max_bytes: int = Field(
+        default=256_000_000,
+        ge=1_000_000,
+        description="Most bytes held in memory or on disk; a server bounds its own",
+    )
+    path: OptionalPath = Field(
+        default=None, description="Folder of the cache on disk; `cache` under data_dir by default"
+    )
+    url: OptionalCacheUrl = Field(
+        default=None, description="Address of a Valkey or Redis server: valkey://host:6379/0"
+    )
+    username: OptionalStr = Field(default=None, description="User of that server")
+    password: OptionalSecret = Field(default=None, description="Password of that server")
+    ttl_seconds: OptionalInt = Field(
+        default=2_592_000, ge=1, description="How long that server keeps an entry; empty: no limit"
     )
 
 
@@ -204,6 +240,7 @@ class Settings(Section):
     threads: int = Field(default=1, ge=1, description="CPU threads of an in-process model")
     tei: TEISettings = TEISettings()
     local: LocalSettings = LocalSettings()
+    cache: CacheSettings = CacheSettings()
     qdrant: QdrantSettings = QdrantSettings()
     edge: EdgeSettings = EdgeSettings()
     ingest: IngestSettings = IngestSettings()

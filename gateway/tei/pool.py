@@ -84,14 +84,11 @@ class Pool:
             replica = await self._choose(tried)
             try:
                 return await ask(replica)
-            except ConfigurationError as exc:
+            except (ConfigurationError, UpstreamError) as exc:
                 tried.add(replica)
-                if self.ready():  # it is left out from now on; the others go on
-                    raise unavailable(str(exc)) from exc
-                raise self._nobody() from exc
-            except UpstreamError:
-                tried.add(replica)
-                raise
+                if (judged := self._judged(exc)) is exc:
+                    raise
+                raise judged from exc
 
         seconds = self._limits.timeout_seconds
         patience = Patience(
@@ -107,9 +104,7 @@ class Pool:
             if not isinstance(exc, BackendFailed):
                 for one in self.replicas:
                     one.up = False  # until one answers again, callers are told at once
-            if self.ready():
-                raise
-            raise self._nobody() from exc
+            raise
 
     async def _choose(self, tried: set[Replica]) -> Replica:
         """The less loaded of two that may be asked; those tried before come last."""
@@ -134,6 +129,18 @@ class Pool:
         await together([meet(one) for one in self.replicas])
         if not self.ready():
             raise self._nobody()
+
+    def _judged(self, error: GatewayError) -> GatewayError:
+        """An error of one replica, as it looks when there are others.
+
+        A wrong replica is left out from now on and the others go on; when none is left to ask, each
+        of them is heard.
+        """
+        if len(self.replicas) == 1:
+            return error
+        if isinstance(error, ConfigurationError | UpstreamUnavailable) and not self.ready():
+            return self._nobody()
+        return unavailable(str(error)) if isinstance(error, ConfigurationError) else error
 
     def _nobody(self) -> GatewayError:
         """The error of a call that no replica can serve: what each of them says."""

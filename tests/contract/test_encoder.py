@@ -216,9 +216,11 @@ async def turns_during(encode: Callable[[Sequence[str]], Awaitable[object]]) -> 
     """Count the turns of the loop during one encode worth half a second of this process's CPU.
 
     CPU time, because a loaded machine stretches any wall time without giving the loop more turns.
+    Texts that all differ, because an encoder may know one that it has seen.
     """
-    texts = ENGLISH[:32]
+    count = 32
     while True:
+        texts = [f"{ENGLISH[n % 32]} {count} {n}" for n in range(count)]
         turns: list[None] = []
         ticker = asyncio.create_task(tick(turns))
         started = time.process_time()
@@ -227,7 +229,7 @@ async def turns_during(encode: Callable[[Sequence[str]], Awaitable[object]]) -> 
         ticker.cancel()
         if spent >= 0.5:
             return len(turns)
-        texts = texts * 2
+        count *= 2
 
 
 async def tick(turns: list[None]) -> None:

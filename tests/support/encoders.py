@@ -10,11 +10,14 @@ from typing import TypeAlias
 import pytest
 from tokenizers import Tokenizer
 
+from gateway.encoders.cached import CachedEncoder
 from gateway.encoders.fake import FakeEncoder
 from gateway.encoders.local import LocalEncoder
 from gateway.encoders.minilm import MiniLMEncoder
+from gateway.encoders.single_flight import SingleFlightEncoder
 from gateway.encoders.tei import Expectation, TEIEncoder
 from gateway.ports import Encoder
+from tests.support.caches import open_cache
 from tests.support.tei_contract import rows_of
 from tests.support.tei_stub import TEIStub
 
@@ -43,6 +46,25 @@ class Case:
 async def _fake(_folder_of: FolderOf) -> AsyncGenerator[Encoder, None]:
     async with aclosing(FakeEncoder()) as encoder:
         yield encoder
+
+
+@asynccontextmanager
+async def _shared(_folder_of: FolderOf) -> AsyncGenerator[Encoder, None]:
+    async with aclosing(SingleFlightEncoder(FakeEncoder())) as encoder:
+        yield encoder
+
+
+def _cached(kind: str) -> Callable[[FolderOf], AbstractAsyncContextManager[Encoder]]:
+    """The fake behind a cache, and behind single flight as the gateway joins them."""
+
+    @asynccontextmanager
+    async def opened(_folder_of: FolderOf) -> AsyncGenerator[Encoder, None]:
+        async with open_cache(kind) as cache:
+            cached = CachedEncoder(FakeEncoder(), cache, "fake-space")
+            async with aclosing(SingleFlightEncoder(cached)) as encoder:
+                yield encoder
+
+    return opened
 
 
 @asynccontextmanager
@@ -88,6 +110,9 @@ async def _tei_over_tiny(folder_of: FolderOf) -> AsyncGenerator[Encoder, None]:
 CASES: Mapping[str, Case] = MappingProxyType(
     {
         "fake": Case(_fake, "fake", 768, 2048),
+        "fake-single-flight": Case(_shared, "fake", 768, 2048),
+        "fake-memory-cache": Case(_cached("memory"), "fake", 768, 2048),
+        "fake-disk-cache": Case(_cached("disk"), "fake", 768, 2048),
         "minilm": Case(_minilm, "minilm", 384, 256, keeps_spaces=False, languages=("en",)),
         "local-tiny-gemma": Case(_local("tiny_gemma"), "local", 768, 2048, tolerance=1e-5),
         "local-minilm": Case(

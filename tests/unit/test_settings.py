@@ -129,3 +129,32 @@ def test_a_misspelt_section_names_the_nearest_and_a_value_for_one_is_explained(
     file.write_text("tei = 5\n")
     with pytest.raises(ConfigurationError, match=r"write \[tei\]"):
         load_settings(environ={}, config_file=file)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"GATEWAY_CACHE__KIND": "ram"}, "cache.kind"),
+        ({"GATEWAY_CACHE__MAX_BYTES": "10"}, "cache.max_bytes"),
+        ({"GATEWAY_CACHE__TTL_SECONDS": "0"}, "cache.ttl_seconds"),
+        ({"GATEWAY_CACHE__URL": "http://host"}, "valkey://host:6379"),
+        ({"GATEWAY_CACHE__URL": "redis://:secret@host"}, "username and password"),
+    ],
+)
+def test_a_cache_that_cannot_be_is_refused_by_name(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        load_settings(environ=environ)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_cache_is_off_by_default_and_its_password_is_not_printed() -> None:
+    given = {
+        "GATEWAY_CACHE__KIND": "valkey",
+        "GATEWAY_CACHE__URL": "valkeys://cache:6380/1",
+        "GATEWAY_CACHE__PASSWORD": "open sesame",
+        "GATEWAY_CACHE__TTL_SECONDS": "",
+    }
+    assert load_settings(environ={}).cache.kind == "none"
+    cache = load_settings(environ=given).cache
+    assert (cache.kind, cache.ttl_seconds) == ("valkey", None)
+    assert "sesame" not in repr(cache)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +22,7 @@ STOP_SECONDS = 10.0
 
 
 class LlamaServer:
-    """Serves a GGUF file while entered; entered again, it serves on another port."""
+    """Serves a GGUF file while entered. It can be entered again."""
 
     def __init__(
         self,
@@ -31,10 +32,12 @@ class LlamaServer:
         parallel: int = 2,
         batch: int = 2048,
         api_key: str | None = None,
+        port: int = 0,
     ) -> None:
         """Describe a server that reads texts of `context` tokens, `parallel` of them at once.
 
         A text of more than `batch` tokens is refused by it, with every other text of its request.
+        `port` 0 takes a free one at each start.
         """
         self._options = {
             "model": str(model),
@@ -42,6 +45,7 @@ class LlamaServer:
             "parallel": parallel,
             "batch": batch,
             "api_key": api_key,
+            "port": port,
         }
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
@@ -93,9 +97,8 @@ class LlamaServer:
 
 def _serve(options: dict[str, Any]) -> None:
     """Open the server, tell its address on standard output, and live until the parent is gone."""
-    import xllamacpp  # noqa: PLC0415  only the process of its own loads the engine
-
-    params: Any = xllamacpp.CommonParams()
+    engine: Any = import_module("xllamacpp")  # only the process of its own loads it
+    params = engine.CommonParams()
     params.model.path = options["model"]
     params.embedding = True
     params.n_ctx = options["context"] * options["parallel"]
@@ -105,11 +108,11 @@ def _serve(options: dict[str, Any]) -> None:
     params.n_threads_http = 4
     params.n_gpu_layers = 0
     params.hostnames = ["127.0.0.1"]
-    params.port = 0
+    params.port = options["port"]
     params.warmup = False
     if options["api_key"]:
         params.api_keys = [options["api_key"]]
-    server: Any = xllamacpp.Server(params)
+    server = engine.Server(params)
     sys.stdout.write(f"{server.listening_address}\n")
     sys.stdout.flush()
     sys.stdin.read()

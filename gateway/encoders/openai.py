@@ -31,6 +31,8 @@ from gateway.tei.line import Limits
 from gateway.tei.refusals import BackendFailed
 from gateway.tei.wire import text_json
 
+__all__ = ["Expectation", "OpenAIEncoder"]
+
 BATCH_TOKENS: Final = 16_384
 """Padded tokens of one request: eight of EmbeddingGemma's longest texts."""
 HEALTH_SECONDS: Final = 6.0

@@ -47,7 +47,9 @@ class OpenAILine:
         try:
             self._line = Line(base, api_key, limits, renamed(sink))
         except ConfigurationError as exc:
-            raise ConfigurationError(_OURS.sub("the embedding server's", str(exc))) from exc
+            raise ConfigurationError(
+                f"openai.url is not usable: {_OURS.sub('the', str(exc))}"
+            ) from exc
         self.where: Final = self._line.where
 
     @property

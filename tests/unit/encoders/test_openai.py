@@ -346,6 +346,13 @@ async def test_a_query_does_not_wait_behind_an_ingest(tokenizer: Path) -> None:
     assert stub.most_at_once == 2
 
 
+@pytest.mark.parametrize("url", ["ftp://host", "http://"])
+async def test_what_is_no_address_is_refused(url: str, tokenizer: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"^openai\.url is not usable: the address"):
+        async with encoder_of(OpenAIStub(), tokenizer, url=url):
+            pass
+
+
 async def test_a_missing_tokenizer_is_refused(tmp_path: Path) -> None:
     with OpenAIStub() as stub, pytest.raises(ConfigurationError, match="no tokenizer"):
         async with encoder_of(stub, tmp_path):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, CATALOG, find_profile, load_profiles
@@ -97,6 +98,12 @@ def require_consistent(settings: Settings) -> ModelProfile:
     kind = profile.require_encoder(settings.encoder_kind)
     if kind == "tei" and not settings.tei.urls:
         raise ConfigurationError("encoder 'tei' needs addresses: set tei.urls (GATEWAY_TEI__URLS)")
+    if kind == "openai" and not (settings.openai.url and settings.openai.tokenizer):
+        raise ConfigurationError(
+            "encoder 'openai' needs an address and the model's tokenizer.json, with which texts are "
+            "counted exactly: set openai.url (GATEWAY_OPENAI__URL) and openai.tokenizer "
+            "(GATEWAY_OPENAI__TOKENIZER)"
+        )
     if kind == "minilm" and ALL_MINILM_L6_V2.model_id not in (profile.model_id, *profile.aliases):
         raise ConfigurationError(
             f"profile {profile.name!r} is not the embedded model: set tei.urls (GATEWAY_TEI__URLS) "
@@ -206,6 +213,29 @@ async def _tei(settings: Settings, profile: ModelProfile, sink: Sink) -> Encoder
     )
 
 
+async def _openai(settings: Settings, profile: ModelProfile, sink: Sink) -> Encoder:
+    from gateway.encoders.openai import Expectation, OpenAIEncoder  # noqa: PLC0415
+
+    openai = settings.openai
+    return await OpenAIEncoder.connect(
+        openai.url or "",
+        expect=Expectation(
+            model_ids=(profile.model_id, *profile.aliases),
+            size=profile.full_size,
+            max_tokens=profile.max_tokens,
+            dtypes=profile.dtypes,
+        ),
+        tokenizer=openai.tokenizer or Path(),
+        model=openai.model,
+        api_key=openai.api_key.get_secret_value() if openai.api_key else None,
+        timeout_seconds=openai.timeout_seconds,
+        connect_timeout_seconds=openai.connect_timeout_seconds,
+        max_batch=openai.max_batch,
+        max_in_flight=openai.max_in_flight,
+        sink=sink,
+    )
+
+
 async def _local(settings: Settings, profile: ModelProfile, _sink: Sink) -> Encoder:
     from gateway.encoders.local import LocalEncoder  # noqa: PLC0415
 
@@ -291,6 +321,12 @@ async def _memory(_settings: Settings, _sink: Sink) -> VectorStore:
     return MemoryStore()
 
 
-ENCODERS = {"tei": _tei, "local": _local, "minilm": _minilm, "fake": _fake}
+ENCODERS = {
+    "tei": _tei,
+    "openai": _openai,
+    "local": _local,
+    "minilm": _minilm,
+    "fake": _fake,
+}
 CACHES = {"memory": _memory_cache, "disk": _disk_cache, "valkey": _valkey_cache}
 STORES = {"qdrant": _qdrant, "edge": _edge, "memory": _memory}

@@ -63,7 +63,8 @@ async def encoder_reachable(runtime: Runtime) -> list[Finding]:
     detail = f"{what}; {health.detail}" if health.detail else what
     if health.ok:
         return [Finding("encoder-reachable", Status.OK, detail)]
-    remedy = "start the server, or set GATEWAY_TEI__URLS to where it runs"
+    address = "GATEWAY_OPENAI__URL" if info.kind == "openai" else "GATEWAY_TEI__URLS"
+    remedy = f"start the server, or set {address} to where it runs"
     return [Finding("encoder-reachable", Status.FAIL, health.detail, remedy)]
 
 
@@ -169,7 +170,10 @@ async def _golden(runtime: Runtime, golden: Golden) -> Finding:
     detail = f"model card example at size {size}: off by at most {off:.4f}"
     if off <= GOLDEN_TOLERANCE:
         return Finding("goldens", Status.OK, detail)
-    remedy = "the server is not this model, or lacks its Dense layers: TEI 1.9.3 in float32"
+    remedy = (
+        "the server is not this model, or lacks its Dense layers: use TEI 1.9.3 in float32, or a "
+        "GGUF that holds them"
+    )
     return Finding("goldens", Status.FAIL, detail, remedy)
 
 

@@ -105,6 +105,26 @@ class TEISettings(Section):
     )
 
 
+class OpenAISettings(Section):
+    """A server of OpenAI's `/v1/embeddings`: llama.cpp, vLLM, another gateway. Set `url` to use it."""
+
+    url: OptionalUrl = Field(default=None, description="Base URL, with or without /v1")
+    api_key: OptionalSecret = Field(default=None, description="Key sent as a bearer token")
+    model: OptionalStr = Field(
+        default=None, description="Name of the model in requests; else the one that it lists"
+    )
+    tokenizer: OptionalPath = Field(
+        default=None,
+        description="tokenizer.json of the model, or a hub cache that holds it; required",
+    )
+    timeout_seconds: float = Field(default=30.0, gt=0, description="Deadline of one embedding call")
+    connect_timeout_seconds: float = Field(
+        default=5.0, gt=0, description="Time to open a connection"
+    )
+    max_batch: int = Field(default=32, ge=1, description="Most texts of one request")
+    max_in_flight: int = Field(default=4, ge=1, description="Most requests in flight")
+
+
 class LocalSettings(Section):
     """sentence-transformers in this process (extra `local`)."""
 
@@ -231,14 +251,16 @@ class Settings(Section):
         default=None, description="TOML file with further model profiles"
     )
     size: OptionalInt = Field(default=None, description="Vector size of new collections")
-    encoder: Literal["auto", "tei", "local", "minilm", "fake"] = Field(
-        default="auto", description="auto: tei when tei.urls is set, else the embedded minilm"
+    encoder: Literal["auto", "tei", "openai", "local", "minilm", "fake"] = Field(
+        default="auto",
+        description="auto: tei or openai where its address is set, else the embedded minilm",
     )
     store: Literal["auto", "qdrant", "edge", "memory"] = Field(
         default="auto", description="auto: qdrant when qdrant.url is set, else the embedded edge"
     )
     threads: int = Field(default=1, ge=1, description="CPU threads of an in-process model")
     tei: TEISettings = TEISettings()
+    openai: OpenAISettings = OpenAISettings()
     local: LocalSettings = LocalSettings()
     cache: CacheSettings = CacheSettings()
     qdrant: QdrantSettings = QdrantSettings()
@@ -251,7 +273,9 @@ class Settings(Section):
     def encoder_kind(self) -> str:
         if self.encoder != "auto":
             return self.encoder
-        return "tei" if self.tei.urls else "minilm"
+        if self.tei.urls:
+            return "tei"
+        return "openai" if self.openai.url else "minilm"
 
     @property
     def store_kind(self) -> str:

@@ -14,10 +14,12 @@ from gateway.encoders.cached import CachedEncoder
 from gateway.encoders.fake import FakeEncoder
 from gateway.encoders.local import LocalEncoder
 from gateway.encoders.minilm import MiniLMEncoder
+from gateway.encoders.openai import OpenAIEncoder
 from gateway.encoders.single_flight import SingleFlightEncoder
 from gateway.encoders.tei import Expectation, TEIEncoder
 from gateway.ports import Encoder
 from tests.support.caches import open_cache
+from tests.support.llama_server import LlamaServer
 from tests.support.tei_contract import rows_of
 from tests.support.tei_stub import TEIStub
 
@@ -107,6 +109,18 @@ async def _tei_over_tiny(folder_of: FolderOf) -> AsyncGenerator[Encoder, None]:
                 yield encoder
 
 
+@asynccontextmanager
+async def _openai_over_gguf(folder_of: FolderOf) -> AsyncGenerator[Encoder, None]:
+    """The tiny checkpoint in llama.cpp: an engine and a server that none of us wrote."""
+    pytest.importorskip("xllamacpp", reason="needs the extra `dev`")
+    expect = Expectation(("tests/tiny-embeddinggemma",), 96, 2048, ("float32",))
+    tokenizer = folder_of("square_gemma")
+    with LlamaServer(folder_of("square_gguf")) as server:
+        opened = await OpenAIEncoder.connect(server.url, expect=expect, tokenizer=tokenizer)
+        async with aclosing(opened) as encoder:
+            yield encoder
+
+
 CASES: Mapping[str, Case] = MappingProxyType(
     {
         "fake": Case(_fake, "fake", 768, 2048),
@@ -120,5 +134,6 @@ CASES: Mapping[str, Case] = MappingProxyType(
         ),
         "tei": Case(_tei, "tei", 768, 2048, tolerance=1e-6),
         "tei-tiny-gemma": Case(_tei_over_tiny, "tei", 768, 2048, tolerance=1e-5),
+        "openai-gguf": Case(_openai_over_gguf, "openai", 96, 2048, tolerance=3e-4),
     }
 )

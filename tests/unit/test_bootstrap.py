@@ -34,6 +34,8 @@ def test_the_defaults_and_two_urls_are_consistent() -> None:
     [
         ({"GATEWAY_PROFILE": "embeddinggemma-300m"}, "is not the embedded model"),
         ({"GATEWAY_ENCODER": "tei"}, "GATEWAY_TEI__URLS"),
+        ({"GATEWAY_ENCODER": "openai"}, "GATEWAY_OPENAI__URL"),
+        ({"GATEWAY_OPENAI__URL": "http://a"}, "GATEWAY_OPENAI__TOKENIZER"),
         ({"GATEWAY_STORE": "qdrant"}, "qdrant.url"),
         ({"GATEWAY_CACHE__KIND": "valkey"}, "cache.url"),
         ({"GATEWAY_SIZE": "300"}, "no size 300"),

@@ -23,6 +23,14 @@ def test_two_urls_turn_the_same_program_to_servers() -> None:
     assert settings.profile_name == "embeddinggemma-300m"
 
 
+def test_an_address_of_an_openai_server_chooses_it_unless_tei_is_set() -> None:
+    urls = {"GATEWAY_OPENAI__URL": "http://a:8081/v1"}
+    assert load_settings(environ=urls).encoder_kind == "openai"
+    assert load_settings(environ=urls).profile_name == "embeddinggemma-300m"
+    both = load_settings(environ=urls | {"GATEWAY_TEI__URLS": "http://b"})
+    assert both.encoder_kind == "tei"
+
+
 def test_flags_beat_environment_which_beats_the_file(tmp_path: Path) -> None:
     file = tmp_path / "gateway.toml"
     file.write_text("threads = 2\n[server]\nport = 1\nhost = 'file'\n[log]\nlevel = 'debug'\n")

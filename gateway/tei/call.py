@@ -54,7 +54,8 @@ class Call:
             raise self._suspect
         if self._refused:
             self._rows[list(self._refused)] = np.nan
-        return Encoding(self._rows, self._tokens, self._refused)
+        counts = [self._tokens] if len(self._rows) == 1 else None
+        return Encoding(self._rows, self._tokens, self._refused, counts)
 
 
 def _named(error: GatewayError, place: int) -> GatewayError:

@@ -51,10 +51,12 @@ class Line:
         sink: Sink,
         *,
         address: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Prepare a line; nothing is connected before the first call.
 
-        `address` is the IP address to connect to, where the host of the URL has several.
+        `address` is the IP address to connect to, where the host of the URL has several; `transport`
+        is something else than the network to send through.
 
         Raises:
             ConfigurationError: the address is not an http(s) URL.
@@ -70,7 +72,7 @@ class Line:
         self._headers = httpx.Headers({"content-type": "application/json", "accept": "*/*"})
         if api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
-        self._transport = transport_to(
+        self._transport = transport or transport_to(
             secure=base.scheme == "https",
             address=address,
             connections=limits.max_in_flight + 8,

@@ -64,12 +64,6 @@ class Patience:
     full_attempts: int | None = None
     may_pause: Callable[[], bool] = lambda: True
 
-    def repeats(self, state: RetryCallState) -> bool:
-        error = _error(state)
-        if isinstance(error, ONCE):
-            return state.attempt_number < 2
-        return isinstance(error, WHILE_TIME)
-
     def stops(self, state: RetryCallState) -> bool:
         error = _error(state)
         if isinstance(error, UpstreamOverloaded) and state.attempt_number == self.full_attempts:
@@ -106,13 +100,23 @@ async def patiently(
         error, failed = failed, None
         raise error
 
+    once = dict.fromkeys(ONCE, 1)
+
+    def repeats(state: RetryCallState) -> bool:
+        error = _error(state)
+        for kind in ONCE:
+            if isinstance(error, kind):
+                once[kind] -= 1
+                return once[kind] >= 0
+        return isinstance(error, WHILE_TIME)
+
     def tell(state: RetryCallState) -> None:
         error = _error(state)
         slug = error.slug if isinstance(error, GatewayError) else "unknown"
         sink(UpstreamRetried(SERVICE, operation, slug, state.attempt_number))
 
     retrying = AsyncRetrying(
-        retry=patience.repeats,
+        retry=repeats,
         wait=patience.waits,
         stop=patience.stops,
         before_sleep=tell,

@@ -18,7 +18,7 @@ from gateway.ports import Lane
 DECREASE: Final = 0.8
 GROWTH: Final = 64
 """Inputs by which the size grows back for every window of inputs answered."""
-RESERVE: Final = 8
+RESERVE: Final = 16
 """One part in so many is kept free of the ingest."""
 STREAK: Final = 8
 """Admissions of queries in a row after which a waiting ingest has its turn."""

@@ -128,10 +128,10 @@ async def test_queries_go_before_an_ingest_that_waits_longer() -> None:
 
 
 async def test_an_ingest_leaves_room_for_a_query() -> None:
-    crowd = Crowd(Window(Bounds(16)))
-    for number in range(20):
+    crowd = Crowd(Window(Bounds(32)))
+    for number in range(40):
         await crowd.ask(f"ingest {number}", 1, D)
-    assert len(crowd.entered) == crowd.window.ingest_size == 14
+    assert len(crowd.entered) == crowd.window.ingest_size == 30
     await crowd.ask("query", 2)
     assert crowd.entered[-1] == "query"
 

@@ -58,43 +58,47 @@ class Delivery:
             await together([work() for _ in range(workers)])
         return call.encoding()
 
-    async def _deliver(self, call: Call, batch: Batch, clock: Clock) -> None:
-        """See a batch through: all its texts are answered or refused after it."""
+    async def _deliver(
+        self, call: Call, batch: Batch, clock: Clock, doubted: Sequence[Replica] = ()
+    ) -> None:
+        """See a batch through: all its texts are answered or refused after it.
+
+        Its rows were bad from the `doubted` replicas, which are asked last.
+        """
         try:
-            answer, replica = await self._send(batch, call.lane, clock)
+            answer, replica = await self._send(batch, call.lane, clock, doubted)
         except BLAMES_AN_INPUT as exc:
-            await self._deliver_apart(call, batch, clock, exc)
+            await self._deliver_apart(call, batch, clock, doubted, exc)
         except UpstreamOverloaded as exc:
             if len(batch) == 1 or clock.left <= 0:
                 raise
-            await self._deliver_apart(call, batch, clock, exc)
+            await self._deliver_apart(call, batch, clock, doubted, exc)
         else:
-            call.take(batch, answer)
+            call.take(batch, answer, counted=bool(doubted))
             self._learn(batch, answer)
-            if answer.bad:
-                await self._ask_another(call, batch, answer, replica)
+            if not answer.bad:
+                return
+            if not doubted and self._pool.ready(but=[replica]):
+                await self._deliver(call, batch.only(answer.bad), self._pool.clock(), [replica])
+                return
+            for row in answer.bad:
+                place = batch.places[row]
+                call.refuse(place, bad_row(replica.where, answer.rows[row], place))
 
     async def _deliver_apart(
-        self, call: Call, batch: Batch, clock: Clock, error: GatewayError
+        self,
+        call: Call,
+        batch: Batch,
+        clock: Clock,
+        doubted: Sequence[Replica],
+        error: GatewayError,
     ) -> None:
+        """One of its texts may be to blame: send halves, until that text is alone."""
         if len(batch) == 1:
             call.refuse(batch.places[0], error)
             return
         for half in batch.halves():
-            await self._deliver(call, half, clock)
-
-    async def _ask_another(
-        self, call: Call, batch: Batch, answer: Embedded, replica: Replica
-    ) -> None:
-        """Have bad rows made once more by another replica, if there is one; refuse what stays bad."""
-        batch, rows, where = batch.only(answer.bad), answer.rows[list(answer.bad)], replica.where
-        bad = range(len(batch))
-        if self._pool.ready(but=[replica]):
-            again, other = await self._send(batch, call.lane, self._pool.clock(), avoid=[replica])
-            call.take(batch, again, counted=True)
-            bad, rows, where = again.bad, again.rows, other.where
-        for row in bad:
-            call.refuse(batch.places[row], bad_row(where, rows[row], batch.places[row]))
+            await self._deliver(call, half, clock, doubted)
 
     async def _send(
         self, batch: Batch, lane: Lane, clock: Clock, avoid: Sequence[Replica] = ()

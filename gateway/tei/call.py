@@ -22,36 +22,18 @@ class Call:
         self._rows = np.empty((count, size), np.float32)
         self._tokens = 0
         self._refused: dict[int, GatewayError] = {}
-        self._delivered = 0
-        self._suspect: UpstreamError | None = None
 
     def take(self, batch: Batch, answer: Embedded, *, counted: bool = False) -> None:
         """Keep the good rows of an answer, and its tokens unless they were `counted` before."""
         self._tokens += 0 if counted else answer.tokens
-        self._delivered += len(batch) - len(answer.bad)
         self._rows[batch.places] = answer.rows
 
     def refuse(self, place: int, error: GatewayError) -> None:
-        """Give up one input.
-
-        Raises:
-            UpstreamError: a second one that the server failed on, and not one was ever encoded: the
-                server is at fault, not the inputs.
-        """
-        if isinstance(error, BackendFailed | InputRejected):
-            if self._suspect is not None and not self._delivered:
-                raise error
-            self._suspect = error
+        """Give up one input."""
         self._refused[place] = _named(error, place)
 
     def encoding(self) -> Encoding:
-        """All that came.
-
-        Raises:
-            UpstreamError: the server failed on all there was.
-        """
-        if self._suspect is not None and not self._delivered:
-            raise self._suspect
+        """All that came."""
         if self._refused:
             self._rows[list(self._refused)] = np.nan
         counts = [self._tokens] if len(self._rows) == 1 else None

@@ -14,6 +14,7 @@ from gateway.tei.batches import Batch, plan
 from gateway.tei.call import BLAMES_AN_INPUT, Call
 from gateway.tei.hedge import Hedge
 from gateway.tei.pool import Pool
+from gateway.tei.refusals import BackendFailed, InputRejected
 from gateway.tei.replica import Replica
 from gateway.tei.retry import Clock
 from gateway.tei.together import together
@@ -95,6 +96,8 @@ class Delivery:
     ) -> None:
         """One of its texts may be to blame: send halves, until that text is alone."""
         if len(batch) == 1:
+            if isinstance(error, BackendFailed | InputRejected):
+                await self._pool.require_well(error)
             call.refuse(batch.places[0], error)
             return
         for half in batch.halves():

@@ -18,7 +18,7 @@ from gateway.errors import (
 from gateway.events import Sink
 from gateway.tei.batches import Room
 from gateway.tei.line import Limits
-from gateway.tei.refusals import BackendFailed, unavailable
+from gateway.tei.refusals import BackendFailed, BrokenAnswer, unavailable
 from gateway.tei.replica import Replica
 from gateway.tei.retry import Clock, Patience, patiently
 from gateway.tei.together import together
@@ -65,6 +65,22 @@ class Pool:
         left_out = set(but)
         return [one for one in self.replicas if one.ready and one not in left_out]
 
+    async def require_well(self, error: GatewayError) -> None:
+        """Have servers prove themselves on the probe before a text is blamed for an `error`.
+
+        Raises:
+            GatewayError: `error`, where no server passes: then it is not the text.
+        """
+
+        async def passes(replica: Replica) -> bool:
+            with suppress(GatewayError):
+                await replica.client.verify(anew=True)
+                return True
+            return False
+
+        if not any(await together([passes(one) for one in self.ready()])):
+            raise error
+
     async def persist(
         self,
         operation: str,
@@ -78,14 +94,16 @@ class Pool:
 
         With `split` a server that stays full is not asked the same for long: half may fit.
         """
-        tried = set(avoid)
+        tried, broken = set(avoid), set[Replica]()
 
         async def attempt() -> T:
-            replica = await self._choose(tried)
+            replica = await self._choose(tried, broken)
             try:
                 return await ask(replica)
             except (ConfigurationError, UpstreamError) as exc:
                 tried.add(replica)
+                if isinstance(exc, BrokenAnswer):
+                    broken.add(replica)
                 if (judged := self._judged(exc)) is exc:
                     raise
                 raise judged from exc
@@ -106,9 +124,9 @@ class Pool:
                     one.up = False  # until one answers again, callers are told at once
             raise
 
-    async def _choose(self, tried: set[Replica]) -> Replica:
-        """The less loaded of two that may be asked; those tried before come last."""
-        ready = self.ready(but=tried) or self.ready()
+    async def _choose(self, tried: set[Replica], broken: set[Replica]) -> Replica:
+        """The less loaded of two that may be asked: not yet `tried`, or at least not `broken`."""
+        ready = self.ready(but=tried) or self.ready(but=broken) or self.ready()
         if not ready:
             await self._revive()
             ready = self.ready()

@@ -95,7 +95,7 @@ async def test_a_failed_inference_is_repeated_on_the_other_replica() -> None:
                 await pool.embed(["a"])
             assert [len(stub.log.paths) for stub in (one, two)]
             more = [len(stub.log.paths) - stub.log.paths.count("/info") for stub in (one, two)]
-            assert [m - a for m, a in zip(more, asked, strict=True)] == [1, 1]
+            assert [m - a for m, a in zip(more, asked, strict=True)] == [2, 2]  # text and probe
 
 
 async def test_a_bad_row_is_made_again_once_by_the_other_replica() -> None:

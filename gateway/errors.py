@@ -37,7 +37,7 @@ GatewayError
 │   ├── UpstreamUnavailable   it is down, or died in mid-call
 │   ├── UpstreamTimeout       it did not answer in time
 │   ├── UpstreamRejected      it refused what we sent
-│   └── UpstreamQuota         its disk or memory quota is spent
+│   └── UpstreamQuota         its quota is spent: disk, memory or an account
 └── DegenerateVector          a vector without direction: NaN, infinity or zeros
 
 `slug` is the stable last part of a problem `type`; statuses live in `gateway.api.exceptions` alone.

@@ -1,103 +1,106 @@
-"""A line to a server that speaks OpenAI's protocol: its refusals in our words.
+"""What servers of OpenAI's protocol refuse, in our words.
 
-Bodies of refusals differ from server to server, so only the status decides. Known ones: llama.cpp
+The status decides: bodies differ from server to server, and are only told on. Known ones: llama.cpp
 refuses a whole request with 500 or 400 when one text is over its batch or its context, answers 501
 when it was started without `--embeddings`, and 503 while it loads; vLLM answers 404 for an unknown
-model and 400 for a long text.
+model and 400 for a long text; OpenAI itself answers 429 for a rate, which passes, and for a spent
+quota, which does not.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
 
 from gateway.encoders._openai_wire import SERVICE
 from gateway.errors import (
     ConfigurationError,
     GatewayError,
     UnsupportedServer,
-    UpstreamError,
     UpstreamOverloaded,
+    UpstreamQuota,
     UpstreamRejected,
-    UpstreamTimeout,
-    UpstreamUnavailable,
 )
-from gateway.events import Event, Sink, UpstreamCalled, UpstreamRetried
-from gateway.tei.line import Limits, Line
-from gateway.tei.refusals import BackendFailed
+from gateway.events import Sink
+from gateway.tei.line import Limits, Line, Speaks
+from gateway.tei.refusals import (
+    RETRY_AFTER_SECONDS,
+    BackendFailed,
+    InputRejected,
+    TooMuchAtOnce,
+    advised,
+    unavailable,
+)
 
-_STATUS: Final = re.compile(r"answered status (\d{3})")
-_OURS: Final = re.compile(r"^(?:a )?TEI(?= at | address )")
-
-
-class TextRefused(UpstreamRejected):
-    """The server refuses something of a request: without the guilty text the rest may pass."""
-
-
-class OpenAILine:
-    """One keep-alive line to one server; every error names it and is ours."""
-
-    def __init__(self, url: str, api_key: str | None, limits: Limits, sink: Sink) -> None:
-        """Prepare a line; `url` may end in `/v1`, as OpenAI's clients write it.
-
-        Raises:
-            ConfigurationError: the address is not an http(s) URL.
-        """
-        base = url.rstrip("/").removesuffix("/v1")
-        try:
-            self._line = Line(base, api_key, limits, renamed(sink))
-        except ConfigurationError as exc:
-            raise ConfigurationError(
-                f"openai.url is not usable: {_OURS.sub('the', str(exc))}"
-            ) from exc
-        self.where: Final = self._line.where
-
-    @property
-    def opened(self) -> int:
-        """Connections tried so far: when it grows, another server may be at the end."""
-        return self._line.opened
-
-    async def call(self, operation: str, path: str, body: bytes | None = None) -> bytes:
-        """Send one request, once; GET without a body.
-
-        Raises:
-            TextRefused, BackendFailed: the request as it is, or a text of it.
-            ConfigurationError, UnsupportedServer: nothing will pass before something is mended.
-            UpstreamError: the server is away, full, silent or something else.
-        """
-        try:
-            return (await self._line.call(operation, path, body)).body
-        except GatewayError as exc:
-            raise translated(exc, self.where) from exc
-
-    async def aclose(self) -> None:
-        await self._line.aclose()
+TOLD_CHARACTERS: Final = 300
+SPENT: Final = "insufficient_quota"
+_NAME: Final = "the embedding server"
+_ECHO: Final = re.compile(r"""input_value=|["']input["']\s*:\s*["'\[{]|last read:""")
+"""Where the words of a validator (pydantic, nlohmann's JSON) begin to repeat what was sent."""
 
 
-def renamed(sink: Sink) -> Sink:
-    """Return a sink for the events of a line and its retries, under this service's name."""
-
-    def emit(event: Event) -> None:
-        if isinstance(event, UpstreamCalled | UpstreamRetried):
-            event = replace(event, service=SERVICE)
-        sink(event)
-
-    return emit
+class _Error(msgspec.Struct):
+    message: str | None = None
+    type: str | None = None
+    code: str | int | None = None
 
 
-def translated(error: GatewayError, where: str) -> GatewayError:
-    """Return what an error of the line means for a server that is not TEI."""
-    found = _STATUS.search(str(error))
-    make = _BY_STATUS.get(int(found[1])) if found else None
-    if make is not None:
-        return make(f"the embedding server at {where} answered status {found[1] if found else ''}")
-    if not isinstance(error, UpstreamError):
-        return error  # it names an input, or a key: no word of it is TEI's alone
-    kind = next((kind for kind in _KEPT if isinstance(error, kind)), UpstreamRejected)
-    message = _OURS.sub("the embedding server", str(error))
-    if found and kind is UpstreamRejected:
-        message = f"the embedding server at {where} answered status {found[1]}: is it one?"
-    return kind(message, service=SERVICE, retry_after_seconds=error.retry_after_seconds)
+class _Body(_Error):
+    """OpenAI's `{"error": {...}}` and others.
+
+    Old versions of vLLM leave `error` out, Ollama makes it a string, and FastAPI writes `detail`: a
+    list there repeats the input.
+    """
+
+    error: _Error | str | None = None
+    detail: Any = None
+
+
+_read: Final = msgspec.json.Decoder(_Body).decode
+
+
+def line_to(url: str, api_key: str | None, limits: Limits, sink: Sink) -> Line:
+    """Prepare a line to one server; `url` may end in `/v1`, as OpenAI's clients write it.
+
+    Raises:
+        ConfigurationError: the address is not an http(s) URL.
+    """
+    base = url.rstrip("/").removesuffix("/v1")
+    return Line(base, api_key, limits, sink, speaks=Speaks(SERVICE, _NAME, refusal))
+
+
+def refusal(where: str, status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError:
+    """Return our error for an answer that is no success; `where` names the server."""
+    said = f"{_NAME} at {where} answered status {status}"
+    if status in {401, 403}:  # what it says may hold the key
+        return _wants_key(said)
+    message, spent = _told(body)
+    if message:
+        said = f'{said} ("{message}")'
+    if status == 429 and spent:
+        return advised(_spent(said), headers)
+    make = _BY_STATUS.get(status, _away if status >= 500 else _no_such_server)
+    return advised(make(said), headers)
+
+
+def _told(body: bytes) -> tuple[str, bool]:
+    """The server's own words on one line, of bounded length, and whether a quota is spent."""
+    try:
+        read = _read(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return "", False
+    error = read if read.error is None else read.error
+    if isinstance(error, str):
+        return _printable(error), False
+    detail = read.detail if isinstance(read.detail, str) else ""
+    return _printable(error.message or detail), SPENT in {error.code, error.type}
+
+
+def _printable(text: str) -> str:
+    text = _ECHO.split(text[: 4 * TOLD_CHARACTERS], maxsplit=1)[0]
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return line if len(line) <= TOLD_CHARACTERS else f"{line[: TOLD_CHARACTERS - 1]}…"
 
 
 def _wants_key(said: str) -> GatewayError:
@@ -118,22 +121,47 @@ def _makes_no_embeddings(said: str) -> GatewayError:
 
 
 def _refused(said: str) -> GatewayError:
-    return TextRefused(said, service=SERVICE)
+    return InputRejected(said, service=SERVICE)
+
+
+def _too_much(said: str) -> GatewayError:
+    return TooMuchAtOnce(said, service=SERVICE)
 
 
 def _failed(said: str) -> GatewayError:
-    return BackendFailed(said, service=SERVICE, retry_after_seconds=1.0)
+    return BackendFailed(said, service=SERVICE, retry_after_seconds=RETRY_AFTER_SECONDS)
 
 
-_BY_STATUS: Final[dict[int, Callable[[str], GatewayError]]] = {
+def _full(said: str) -> GatewayError:
+    return UpstreamOverloaded(
+        f"{said}: try again later, or lower openai.max_in_flight",
+        service=SERVICE,
+        retry_after_seconds=RETRY_AFTER_SECONDS,
+    )
+
+
+def _spent(said: str) -> GatewayError:
+    return UpstreamQuota(
+        f"{said}: the quota of its account is spent; raise it, or set another openai.api_key",
+        service=SERVICE,
+    )
+
+
+def _away(said: str) -> GatewayError:
+    return unavailable(f"{said}: it, or a proxy before it, is not ready", SERVICE)
+
+
+def _no_such_server(said: str) -> GatewayError:
+    return UpstreamRejected(f"{said}: is it one?", service=SERVICE)
+
+
+_BY_STATUS: Final[Mapping[int, Callable[[str], GatewayError]]] = {
     400: _refused,
-    401: _wants_key,
-    403: _wants_key,
     404: _not_there,
-    413: _refused,
+    413: _too_much,
     422: _refused,
     424: _failed,
+    429: _full,
     500: _failed,
     501: _makes_no_embeddings,
 }
-_KEPT: Final = (BackendFailed, UpstreamOverloaded, UpstreamTimeout, UpstreamUnavailable)

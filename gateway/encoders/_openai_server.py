@@ -5,7 +5,6 @@ embedded first: the length of their vectors and the tokens that the server count
 the configured model.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from typing import Final, TypeVar
 import numpy as np
 
 from gateway.domain.vectors import Matrix
-from gateway.encoders._openai_line import OpenAILine, TextRefused, renamed
 from gateway.encoders._openai_wire import (
     EMBEDDINGS,
     MODELS,
@@ -31,8 +29,10 @@ from gateway.errors import (
 )
 from gateway.events import Sink
 from gateway.tei.identity import Expectation
-from gateway.tei.refusals import BackendFailed
+from gateway.tei.line import Line
+from gateway.tei.refusals import BackendFailed, InputRejected
 from gateway.tei.retry import Clock, Patience, patiently
+from gateway.tei.together import Shared
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class OpenAIServer:
 
     def __init__(
         self,
-        line: OpenAILine,
+        line: Line,
         *,
         expect: Expectation,
         probes: Probes,
@@ -72,18 +72,18 @@ class OpenAIServer:
         self._probes: Final = probes
         self._wanted: Final = model
         self._timeout: Final = timeout_seconds
-        self._sink: Final = renamed(sink)
+        self._sink: Final = sink
         self._up = False
         self._checked_connections = 0
         self._answered_at = float("-inf")
         self._space: Matrix | None = None
-        self._checking: asyncio.Task[None] | None = None
+        self._checking: Final = Shared(self._check)
 
     async def embed(self, texts: Sequence[bytes], tokens: int) -> Matrix:
         """Embed texts in JSON that have `tokens` tokens in all: rows in order, unchecked bits.
 
         Raises:
-            TextRefused, BackendFailed, InvalidRequest: a text, or the request as a whole.
+            InputRejected, TooMuchAtOnce, BackendFailed: a text, or the request as a whole.
             UnsupportedServer, ConfigurationError: it is not the expected server.
             UpstreamError: after bounded retries.
         """
@@ -95,13 +95,13 @@ class OpenAIServer:
             answer = await self._line.call("embed", EMBEDDINGS, body)
             if not self._is_checked():  # a new connection may end at another server
                 await self.check()
-            return decode_embeddings(answer, len(texts))
+            return decode_embeddings(answer.body, len(texts))
 
         rows, read = await self._patiently(attempt)
         self._answered_at = time.monotonic()
         self._require_size(rows)
         if read is not None and read != tokens and self.counts_tokens:
-            raise TextRefused(
+            raise InputRejected(
                 f"the embedding server at {self.where} read {read} tokens where the texts have "
                 f"{tokens}: it cuts or changes them without a word",
                 service=SERVICE,
@@ -115,19 +115,14 @@ class OpenAIServer:
             UnsupportedServer, ConfigurationError: it is not the expected server.
             UpstreamError: it could not be asked.
         """
-        task = self._checking
-        if task is None:
-            task = self._checking = asyncio.create_task(self._check())
-            task.add_done_callback(self._checked)
-        await asyncio.shield(task)
+        await self._checking.join()
 
     def answered_within(self, seconds: float) -> bool:
         """Tell whether the verified server embedded something in the last seconds."""
         return self.model is not None and time.monotonic() - self._answered_at <= seconds
 
     async def aclose(self) -> None:
-        if self._checking is not None:
-            self._checking.cancel()
+        self._checking.cancel()
         await self._line.aclose()
 
     def _is_checked(self) -> bool:
@@ -144,22 +139,17 @@ class OpenAIServer:
         model = self._choose(await self._listed())
         body = embeddings_body(self._probes.texts, model)
         answer = await self._line.call("probe", EMBEDDINGS, body)
-        rows, read = decode_embeddings(answer, len(self._probes.texts))
+        rows, read = decode_embeddings(answer.body, len(self._probes.texts))
         self._require_size(rows)
         self._require_same_tokens(read)
         self._require_same_space(rows)
         self.model, self.counts_tokens, self._up = model, read is not None, True
         self._checked_connections = self._line.opened
 
-    def _checked(self, task: asyncio.Task[None]) -> None:
-        self._checking = None
-        if not task.cancelled():
-            task.exception()  # whoever waits has it; nobody may wait any more
-
     async def _listed(self) -> list[str]:
         """Names of the served models; none where the server lists none."""
         try:
-            return decode_models(await self._line.call("models", MODELS))
+            return decode_models((await self._line.call("models", MODELS)).body)
         except UpstreamRejected:
             return []
 
@@ -221,7 +211,7 @@ class OpenAIServer:
                 away_seconds=self._timeout if self._up else 0.0,
                 clock=clock,
             )
-            return await patiently(attempt, "embed", patience, self._sink)
+            return await patiently(attempt, "embed", patience, self._sink, service=SERVICE)
         except BackendFailed:
             raise
         except UpstreamUnavailable:

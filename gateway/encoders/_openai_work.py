@@ -11,7 +11,6 @@ from gateway.encoders._tokens import ExactTokens, batches
 from gateway.errors import (
     DegenerateVector,
     GatewayError,
-    InputTooLong,
     InvalidRequest,
     InvalidText,
     UpstreamRejected,
@@ -87,7 +86,7 @@ def prepare(texts: Sequence[str], tokens: ExactTokens, expect: Expectation) -> W
     counts = tokens.counts([texts[index] for index in bodies])
     for (index, body), count in zip(bodies.items(), counts, strict=True):
         if count > expect.max_tokens:
-            work.refused[index] = _too_long(index, count, expect)
+            work.refused[index] = tokens.too_long(index, count)
         else:
             work.texts[index], work.counts[index] = body, count
     return work
@@ -97,12 +96,3 @@ def _written(text: str, index: int) -> bytes:
     if not text:  # some servers refuse it, others answer the vector of the special tokens
         raise InvalidText(f"input {index} is empty; leave it out", index=index, field="text")
     return text_json(text, index)
-
-
-def _too_long(index: int, count: int, expect: Expectation) -> InputTooLong:
-    return InputTooLong(
-        f"input {index} has {count} tokens; model {expect.model_ids[0]!r} reads "
-        f"{expect.max_tokens}: split the text, nothing is cut silently",
-        index=index,
-        field="text",
-    )

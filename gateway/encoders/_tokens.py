@@ -47,13 +47,17 @@ class ExactTokens:
         counts = self.counts(texts)
         for index, count in enumerate(counts):
             if count > self._max_tokens:
-                raise InputTooLong(
-                    f"input {index} has {count} tokens; model {self._model_id!r} reads "
-                    f"{self._max_tokens}: split the text, nothing is cut silently",
-                    index=index,
-                    field="text",
-                )
+                raise self.too_long(index, count)
         return counts
+
+    def too_long(self, index: int, count: int) -> InputTooLong:
+        """The error of input `index`, whose `count` of tokens is over the model's limit."""
+        return InputTooLong(
+            f"input {index} has {count} tokens; model {self._model_id!r} reads "
+            f"{self._max_tokens}: split the text, nothing is cut silently",
+            index=index,
+            field="text",
+        )
 
 
 def batches(counts: Sequence[int], *, padded_tokens: int) -> Iterator[list[int]]:

@@ -5,30 +5,31 @@ here with the model's own tokenizer, a text over the limit is never sent, and ev
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from gateway.encoders._openai_line import OpenAILine, TextRefused
+from gateway.encoders._openai_line import line_to
 from gateway.encoders._openai_server import OpenAIServer, Probes
 from gateway.encoders._openai_work import Work, prepare
 from gateway.encoders._tei_tokens import PROBES, load_tokens
 from gateway.encoders._tokens import ExactTokens
 from gateway.errors import (
     GatewayError,
-    InvalidRequest,
     UnsupportedServer,
     UpstreamError,
     UpstreamOverloaded,
+    UpstreamQuota,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
 from gateway.events import Sink, discard
 from gateway.ports import EncoderInfo, Encoding, Health, Lane
+from gateway.tei.call import BLAMES_AN_INPUT
 from gateway.tei.identity import Expectation
 from gateway.tei.line import Limits
-from gateway.tei.refusals import BackendFailed
+from gateway.tei.together import together
 from gateway.tei.wire import text_json
 
 __all__ = ["Expectation", "OpenAIEncoder"]
@@ -92,11 +93,12 @@ class OpenAIEncoder:
         )
         limits = Limits(
             timeout_seconds=timeout_seconds,
+            read_timeout_seconds=timeout_seconds,
             connect_timeout_seconds=connect_timeout_seconds,
             max_in_flight=max_in_flight,
         )
         server = OpenAIServer(
-            OpenAILine(url, api_key, limits, sink),
+            line_to(url, api_key, limits, sink),
             expect=expect,
             probes=Probes(
                 [text_json(text, index) for index, text in enumerate(PROBES)],
@@ -132,7 +134,7 @@ class OpenAIEncoder:
         """Encode in requests of like length; an ingest always leaves a turn for queries."""
         work = await asyncio.to_thread(prepare, texts, self._tokens, self._expect)
         batches = work.batches(self._max_batch, BATCH_TOKENS)
-        await _together([self._fill(work, batch, lane) for batch in batches])
+        await together([self._fill(work, batch, lane) for batch in batches])
         return work.encoding()
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -162,7 +164,7 @@ class OpenAIEncoder:
         """Encode one batch; where it is refused and the server is well, by halves."""
         try:
             await self._send(work, batch, lane)
-        except (TextRefused, BackendFailed, InvalidRequest) as exc:
+        except BLAMES_AN_INPUT as exc:
             await self._server.check()
             await self._halve(work, batch, lane, exc)
 
@@ -176,7 +178,7 @@ class OpenAIEncoder:
         for half in (batch[:middle], batch[middle:]):
             try:
                 await self._send(work, half, lane)
-            except (TextRefused, BackendFailed, InvalidRequest) as exc:
+            except BLAMES_AN_INPUT as exc:
                 await self._halve(work, half, lane, exc)
 
     async def _send(self, work: Work, batch: Sequence[int], lane: Lane) -> None:
@@ -195,24 +197,11 @@ class OpenAIEncoder:
             yield
 
 
-async def _together(jobs: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Run jobs side by side; the first error ends the others and is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for job in jobs:
-                group.create_task(job)
-    except ExceptionGroup as failures:
-        error = failures.exceptions[0]
-    else:
-        return
-    raise error
-
-
 async def _meet(server: OpenAIServer) -> None:
-    """Verify a server at start-up: one that is away may come later, a wrong one may not."""
+    """Verify a server at start-up: one that is away, or unpaid, may come later, a wrong one not."""
     try:
         await server.check()
-    except (UpstreamUnavailable, UpstreamTimeout, UpstreamOverloaded):
+    except (UpstreamUnavailable, UpstreamTimeout, UpstreamOverloaded, UpstreamQuota):
         return
     except UpstreamError as exc:
         raise UnsupportedServer(

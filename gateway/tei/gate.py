@@ -1,6 +1,5 @@
 """Nothing passes from a server that was not verified, or was exchanged behind its address."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,6 +17,7 @@ from gateway.tei.identity import (
 )
 from gateway.tei.line import Answer, Line
 from gateway.tei.refusals import BackendFailed, unavailable
+from gateway.tei.together import Shared
 from gateway.tei.wire import (
     Info,
     decode_info,
@@ -46,7 +46,7 @@ class Gate:
         self._agreement = agreement
         self._on_info = on_info
         self._checked_connections = 0
-        self._checking: asyncio.Task[Info] | None = None
+        self._checking = Shared(self._check)
 
     async def ask(self) -> Info:
         """Ask `/info`, without believing it."""
@@ -66,13 +66,9 @@ class Gate:
 
         A server that says what it said before is believed, unless it is to be probed `anew`.
         """
-        task = self._checking
-        if task is None:
-            if anew:
-                self.info = None
-            task = self._checking = asyncio.create_task(self._check())
-            task.add_done_callback(self._checked)
-        return await asyncio.shield(task)
+        if anew and not self._checking.running:
+            self.info = None
+        return await self._checking.join()
 
     async def call(
         self, operation: str, path: str, body: bytes, info: Info, *, timeout_seconds: float | None
@@ -94,8 +90,7 @@ class Gate:
         return answer
 
     async def aclose(self) -> None:
-        if self._checking is not None:
-            self._checking.cancel()
+        self._checking.cancel()
 
     async def _check(self) -> Info:
         info = await self.ask()
@@ -134,8 +129,3 @@ class Gate:
         body = openai_body([text_json(text, index) for index, text in enumerate(texts)])
         answer = await self._line.call("probe", "/v1/embeddings", body)
         return decode_openai(answer.body, len(texts))
-
-    def _checked(self, task: asyncio.Task[Info]) -> None:
-        self._checking = None
-        if not task.cancelled():
-            task.exception()  # told to those who wait; marked as seen if none is left

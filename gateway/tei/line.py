@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,6 +41,22 @@ class Answer:
     headers: httpx.Headers
 
 
+@dataclass(frozen=True, slots=True)
+class Speaks:
+    """What is at the other end of a line.
+
+    `service` is its name in events, errors and settings, `name` the one in messages; `refusal` makes
+    our error of an answer that is no success: where it came from, its status, body and headers.
+    """
+
+    service: str
+    name: str
+    refusal: Callable[[str, int, bytes, Mapping[str, str]], GatewayError]
+
+
+TEI: Final = Speaks(SERVICE, "TEI", refusal)
+
+
 class Line:
     """`opened` counts the connections tried: when it grows, another server may be at the end."""
 
@@ -52,6 +69,7 @@ class Line:
         *,
         address: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        speaks: Speaks = TEI,
     ) -> None:
         """Prepare a line; nothing is connected before the first call.
 
@@ -61,7 +79,7 @@ class Line:
         Raises:
             ConfigurationError: the address is not an http(s) URL.
         """
-        base = require_url(url)
+        base = require_url(url, speaks.name)
         name = f"{base.scheme}://{base.netloc.decode()}"
         self.where: Final = f"{name} ({address})" if address else name
         self.opened = 0
@@ -69,6 +87,9 @@ class Line:
         self._urls: dict[str, httpx.URL] = {}
         self._sink = sink
         self._limits = limits
+        self._service = speaks.service
+        self._name = speaks.name
+        self._refusal = speaks.refusal
         self._headers = httpx.Headers({"content-type": "application/json", "accept": "*/*"})
         if api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
@@ -90,7 +111,7 @@ class Line:
         """GET without a body, POST with one. `timeout_seconds` shortens every time-out of the limits.
 
         Raises:
-            GatewayError: what `refusals.refusal` makes of the answer; `UpstreamUnavailable`,
+            GatewayError: what `Speaks.refusal` makes of the answer; `UpstreamUnavailable`,
                 `UpstreamTimeout` where none came.
         """
         started = time.perf_counter()
@@ -98,13 +119,16 @@ class Line:
         try:
             response = await self._send(path, body, timeout_seconds)
             if response.status_code != 200:
-                raise refusal(self.where, response.status_code, response.content, response.headers)
+                raise self._refusal(
+                    self.where, response.status_code, response.content, response.headers
+                )
             return Answer(response.content, response.headers)
         except GatewayError as exc:
             outcome = exc.slug
             raise
         finally:
-            self._sink(UpstreamCalled(SERVICE, operation, outcome, time.perf_counter() - started))
+            seconds = time.perf_counter() - started
+            self._sink(UpstreamCalled(self._service, operation, outcome, seconds))
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -138,13 +162,20 @@ class Line:
     def _failed(self, exc: Exception) -> GatewayError:
         """Tell a silent server from one that is away. The transport's own names mix them up."""
         cause = exc.__cause__ or exc
+        server = f"{self._name} at {self.where}"
         if isinstance(cause, aiohttp.SocketTimeoutError):
+            limits = self._limits
+            bound = limits.read_timeout_seconds < limits.timeout_seconds
+            setting = "read_timeout_seconds" if bound else "timeout_seconds"
             return timed_out(
-                f"TEI at {self.where} was silent too long: it is overloaded or stuck; send less at "
-                "once or raise tei.read_timeout_seconds"
+                f"{server} was silent too long: it is overloaded or stuck; send less at once or "
+                f"raise {self._service}.{setting}",
+                self._service,
             )
         why = type(cause).__name__
-        return unavailable(f"TEI at {self.where} cannot be reached, or hung up ({why}): is it up?")
+        return unavailable(
+            f"{server} cannot be reached, or hung up ({why}): is it up?", self._service
+        )
 
     def _open_socket(self, address: tuple[Any, ...]) -> socket.socket:
         """Open a socket for an address as `socket.getaddrinfo` lists it."""
@@ -152,18 +183,23 @@ class Line:
         return socket.socket(address[0], address[1], address[2])
 
 
-def require_url(url: str) -> httpx.URL:
+def require_url(url: str, name: str = TEI.name) -> httpx.URL:
+    """Parse the address of a server that messages call `name`.
+
+    Raises:
+        ConfigurationError: it is not an http(s) URL, or carries a password.
+    """
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as exc:
-        raise ConfigurationError(f"a TEI address is not a URL: {exc}") from exc
+        raise ConfigurationError(f"{name} address is not a URL: {exc}") from exc
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise ConfigurationError(
-            f"TEI address {parsed.host or url!r} must begin with http:// or https://"
+            f"{name} address {parsed.host or url!r} must begin with http:// or https://"
         )
     if parsed.userinfo:
         raise ConfigurationError(
-            f"TEI address {parsed.host!r} carries a user or password, which TEI does not read: "
-            "give its key by the api_key setting"
+            f"{name} address {parsed.host!r} carries a user or password, which {name} does not "
+            "read: give its key by the api_key setting"
         )
     return parsed

@@ -69,6 +69,11 @@ def refusal(where: str, status: int, body: bytes, headers: Mapping[str, str]) ->
     text = told.error or told.message
     by_type = BY_TYPE.get(told.error_type or told.type)
     error = by_type(f"TEI at {where}: {text}") if by_type else _by_status(where, status)
+    return advised(error, headers)
+
+
+def advised(error: GatewayError, headers: Mapping[str, str]) -> GatewayError:
+    """Let an error carry the pause that the headers of the answer ask for."""
     asked = _asked_pause(headers.get("retry-after"))
     if asked is not None and isinstance(error, UpstreamError):
         error.retry_after_seconds = asked
@@ -76,12 +81,12 @@ def refusal(where: str, status: int, body: bytes, headers: Mapping[str, str]) ->
     return error
 
 
-def unavailable(message: str) -> UpstreamUnavailable:
-    return UpstreamUnavailable(message, service=SERVICE, retry_after_seconds=RETRY_AFTER_SECONDS)
+def unavailable(message: str, service: str = SERVICE) -> UpstreamUnavailable:
+    return UpstreamUnavailable(message, service=service, retry_after_seconds=RETRY_AFTER_SECONDS)
 
 
-def timed_out(message: str) -> UpstreamTimeout:
-    return UpstreamTimeout(message, service=SERVICE, retry_after_seconds=RETRY_AFTER_SECONDS)
+def timed_out(message: str, service: str = SERVICE) -> UpstreamTimeout:
+    return UpstreamTimeout(message, service=service, retry_after_seconds=RETRY_AFTER_SECONDS)
 
 
 def _overloaded(message: str) -> UpstreamOverloaded:

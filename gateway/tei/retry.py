@@ -1,4 +1,4 @@
-"""The one place where a call to TEI is repeated. Embedding is pure, so repeating it is safe."""
+"""The one place where a call to a server is repeated. Embedding is pure, so repeating it is safe."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -83,9 +83,17 @@ class Patience:
 
 
 async def patiently(
-    attempt: Callable[[], Awaitable[T]], operation: str, patience: Patience, sink: Sink
+    attempt: Callable[[], Awaitable[T]],
+    operation: str,
+    patience: Patience,
+    sink: Sink,
+    *,
+    service: str = SERVICE,
 ) -> T:
-    """Repeat `attempt` with growing, jittered pauses while that may help, then raise its error."""
+    """Repeat `attempt` with growing, jittered pauses while that may help, then raise its error.
+
+    `service` names the server in events.
+    """
     failed: GatewayError | None = None
     try:
         return await attempt()
@@ -113,7 +121,7 @@ async def patiently(
     def tell(state: RetryCallState) -> None:
         error = _error(state)
         slug = error.slug if isinstance(error, GatewayError) else "unknown"
-        sink(UpstreamRetried(SERVICE, operation, slug, state.attempt_number))
+        sink(UpstreamRetried(service, operation, slug, state.attempt_number))
 
     retrying = AsyncRetrying(
         retry=repeats,

@@ -1,8 +1,8 @@
-"""Coroutines side by side, whose first error is the caller's own."""
+"""Coroutines run side by side, and one run that many wait for."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -19,3 +19,32 @@ async def together(jobs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     else:
         return [task.result() for task in tasks]
     raise error
+
+
+class Shared(Generic[T]):
+    """Work of which one run is under way at most: who asks for it meanwhile waits for that run."""
+
+    def __init__(self, run: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._run = run
+        self._task: asyncio.Task[T] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._task is not None
+
+    async def join(self) -> T:
+        """Result or error of the run; one who is cancelled does not end it for the others."""
+        task = self._task
+        if task is None:
+            task = self._task = asyncio.create_task(self._run())
+            task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _done(self, task: asyncio.Task[T]) -> None:
+        self._task = None
+        if not task.cancelled():
+            task.exception()  # told to those who wait; marked as seen if none is left

@@ -13,10 +13,11 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -24,7 +25,17 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from gateway.domain.vectors import Matrix
 
-Fault: TypeAlias = int | Literal["reset", "half", "page"]
+
+@dataclass(frozen=True)
+class Refusal:
+    """An answer other than 200, word for word."""
+
+    status: int
+    body: object = "no"
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+Fault: TypeAlias = int | Refusal | Literal["reset", "half", "page"]
 Rows: TypeAlias = Callable[[Sequence[str]], Matrix]
 
 SIZE = 64
@@ -190,17 +201,29 @@ class _Handler(BaseHTTPRequestHandler):
         fault = stub.take_fault()
         if isinstance(fault, int):
             self._send(fault, {"error": {"code": fault, "message": "a fault"}})
+        elif isinstance(fault, Refusal):
+            self._send(fault.status, fault.body, headers=fault.headers)
         elif fault == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
         else:
             self._send(*stub.answer(asked), half=fault == "half", page=fault == "page")
 
-    def _send(self, status: int, body: object, *, half: bool = False, page: bool = False) -> None:
+    def _send(
+        self,
+        status: int,
+        body: object,
+        *,
+        half: bool = False,
+        page: bool = False,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         content = b"<html>hello</html>" if page else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(content)))
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content[: len(content) // 2] if half else content)
         self.wfile.flush()

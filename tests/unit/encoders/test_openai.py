@@ -25,13 +25,15 @@ from gateway.errors import (
     UnsupportedServer,
     UpstreamError,
     UpstreamOverloaded,
+    UpstreamQuota,
     UpstreamRejected,
+    UpstreamTimeout,
     UpstreamUnavailable,
 )
 from gateway.events import Event, UpstreamCalled, UpstreamRetried
 from gateway.ports import Lane
 from gateway.settings import load_settings
-from tests.support.openai_stub import SIZE, Fault, OpenAIStub, hashed, words
+from tests.support.openai_stub import SIZE, Fault, OpenAIStub, Refusal, hashed, words
 
 pytestmark = pytest.mark.anyio
 
@@ -60,6 +62,12 @@ async def encoder_of(
 def sent(stub: OpenAIStub) -> list[list[str]]:
     """Texts of each request that is not the probe of a new connection."""
     return [asked["input"] for asked in stub.asked if asked["input"] != list(PROBES)]
+
+
+def attempts(events: Sequence[Event]) -> int:
+    """Embedding requests that are no probes, answered or not."""
+    called = [event for event in events if isinstance(event, UpstreamCalled)]
+    return len([event for event in called if event.operation == "embed"])
 
 
 def short(texts: Sequence[str]) -> Matrix:
@@ -205,6 +213,47 @@ async def test_a_server_that_stays_full_is_reported_after_the_deadline(tokenizer
             with pytest.raises(UpstreamOverloaded, match="embedding server at") as caught:
                 await encoder.encode(["a"])
     assert caught.value.service == "openai"
+    assert "TEI" not in str(caught.value)
+
+
+async def test_a_spent_quota_is_told_at_once_and_passes_when_it_is_raised(tokenizer: Path) -> None:
+    spent = {"message": "You exceeded your current quota.", "code": "insufficient_quota"}
+    events: list[Event] = []
+    with OpenAIStub() as stub:
+        stub.fail(Refusal(429, {"error": spent}))
+        async with encoder_of(stub, tokenizer, sink=events.append) as encoder:
+            assert dict(encoder.info.details)["verified"] == "no"
+            assert (await encoder.encode(["a"])).vectors.shape == (1, SIZE)
+            stub.fail(Refusal(429, {"error": spent}), times=1000)
+            before = attempts(events)
+            with pytest.raises(UpstreamQuota, match="exceeded your current quota") as caught:
+                await encoder.encode(["a"])
+    assert attempts(events) == before + 1
+    assert caught.value.service == "openai"
+    assert not [event for event in events if isinstance(event, UpstreamRetried)]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_pause_that_is_asked_for_is_kept(status: int, tokenizer: Path) -> None:
+    events: list[Event] = []
+    with OpenAIStub() as stub:
+        async with encoder_of(stub, tokenizer, sink=events.append) as encoder:
+            stub.fail(Refusal(status, headers={"retry-after": "60"}), times=1000)
+            with pytest.raises(UpstreamError) as caught:
+                await encoder.encode(["a"])
+    assert attempts(events) == 1, "the pause is longer than the deadline"
+    assert caught.value.retry_after_seconds == 60.0
+
+
+async def test_a_silent_server_is_named_with_the_setting_that_bounds_it(tokenizer: Path) -> None:
+    with OpenAIStub() as stub:
+        async with encoder_of(stub, tokenizer, timeout_seconds=0.2) as encoder:
+            stub.latency = 0.8
+            with pytest.raises(
+                UpstreamTimeout, match=r"^the embedding.*openai\.timeout_"
+            ) as caught:
+                await encoder.encode(["a"])
+    assert caught.value.service == "openai"
 
 
 @pytest.mark.parametrize("status", [400, 413, 422, 500])
@@ -221,7 +270,7 @@ async def test_guilty_texts_are_found_and_named_and_the_rest_is_encoded(
     assert np.isnan(encoding.rows[[30, 61]]).all()
     assert len(stub.asked) < 50
     with pytest.raises(
-        UpstreamRejected, match=f"input 30, 3 tokens: .*{status}.*embeds other texts"
+        UpstreamRejected, match=rf'input 30, 3 tokens: .*{status} \("no"\).*embeds other texts'
     ):
         encoding.vectors  # noqa: B018  raises
 
@@ -348,7 +397,7 @@ async def test_a_query_does_not_wait_behind_an_ingest(tokenizer: Path) -> None:
 
 @pytest.mark.parametrize("url", ["ftp://host", "http://"])
 async def test_what_is_no_address_is_refused(url: str, tokenizer: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"^openai\.url is not usable: the address"):
+    with pytest.raises(ConfigurationError, match=r"^the embedding server address"):
         async with encoder_of(OpenAIStub(), tokenizer, url=url):
             pass
 

@@ -46,6 +46,7 @@ async def test_a_server_with_too_little_room_fails_the_long_text_alone(
     assert set(encoding.refused) == {6}
     assert isinstance(encoding.refused[6], UpstreamRejected)
     assert f"status {status}" in str(encoding.refused[6])
+    assert f'status {status} ("input (' in str(encoding.refused[6]), "in its own words"
     assert "--ubatch-size" in str(encoding.refused[6])
     np.testing.assert_allclose(encoding.rows[7], alone, rtol=0, atol=3e-4)
 

@@ -105,7 +105,13 @@ def test_an_untyped_refusal_is_read_by_its_status(
 def test_a_proxys_advice_when_to_return_is_passed_on() -> None:
     error = refusal("http://tei", 429, b"", {"retry-after": "7"})
     assert isinstance(error, UpstreamOverloaded)
-    assert error.retry_after_seconds == 7.0
+    assert (error.retry_after_seconds, error.asked_to_wait) == (7.0, True)
+    past = refusal("http://tei", 503, b"", {"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"})
+    assert isinstance(past, UpstreamUnavailable)
+    assert (past.retry_after_seconds, past.asked_to_wait) == (0.0, True)
+    unread = refusal("http://tei", 503, b"", {"retry-after": "soon"})
+    assert isinstance(unread, UpstreamUnavailable)
+    assert not unread.asked_to_wait
 
 
 def test_base64_is_read_bit_for_bit_in_the_order_of_the_inputs() -> None:

@@ -60,7 +60,7 @@ TEI: Final = Speaks(SERVICE, "TEI", refusal)
 class Line:
     """`opened` counts the connections tried: when it grows, another server may be at the end."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what is optional is given by name
         self,
         url: str,
         api_key: str | None,

@@ -19,6 +19,15 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True)
+class Truncated:
+    """Inputs of one `Embedder.embed` call were cut, as its caller allowed; `tokens` were lost."""
+
+    task: str
+    inputs: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Searched:
     """One search that returned."""
 
@@ -69,7 +78,13 @@ class WorkerRestarted:
 
 
 Event: TypeAlias = (
-    Embedded | Searched | DocumentDone | UpstreamCalled | UpstreamRetried | WorkerRestarted
+    Embedded
+    | Truncated
+    | Searched
+    | DocumentDone
+    | UpstreamCalled
+    | UpstreamRetried
+    | WorkerRestarted
 )
 Sink: TypeAlias = Callable[[Event], None]
 

@@ -10,8 +10,9 @@ import orjson
 
 from gateway.api.bodies import malformed
 from gateway.api.vectors_wire import WRITERS
-from gateway.embedding.embedder import Embeddings, Input
 from gateway.embedding.profile import ModelProfile
+from gateway.embedding.results import Embeddings
+from gateway.embedding.texts import Input
 from gateway.errors import (
     InvalidRequest,
     TaskRequired,

@@ -17,7 +17,8 @@ from gateway.cli.common import (
     run,
     runtime_of,
 )
-from gateway.embedding.embedder import Embeddings, Input
+from gateway.embedding.results import Embeddings
+from gateway.embedding.texts import Input
 
 
 def embed(

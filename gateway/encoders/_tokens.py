@@ -6,6 +6,7 @@ from typing import Final
 from tokenizers import Encoding as TokenizerEncoding
 from tokenizers import Tokenizer
 
+from gateway.encoders._cut import Span
 from gateway.errors import InputTooLong
 
 _AT_ONCE: Final = 256
@@ -38,22 +39,28 @@ class ExactTokens:
         encode = self._tokenizer.encode
         return lambda text: len(encode(text))
 
-    def fitting(self, texts: Sequence[str]) -> list[int]:
-        """Return the counts of texts that all fit.
+    def spans(self, text: str) -> list[Span]:
+        """Return the characters that each token of a text covers; None for special tokens."""
+        encoding = self._tokenizer.encode(text)
+        return [
+            None if special else (start, end)
+            for special, (start, end) in zip(
+                encoding.special_tokens_mask, encoding.offsets, strict=True
+            )
+        ]
 
-        Raises:
-            InputTooLong: the first that does not, by index.
-        """
-        counts = self.counts(texts)
-        for index, count in enumerate(counts):
-            if count > self._max_tokens:
-                raise InputTooLong(
-                    f"input {index} has {count} tokens; model {self._model_id!r} reads "
-                    f"{self._max_tokens}: split the text, nothing is cut silently",
-                    index=index,
-                    field="text",
-                )
-        return counts
+    def too_long(self, counts: Sequence[int]) -> dict[int, InputTooLong]:
+        """Return the refusals of the texts that have more tokens than the model reads, by index."""
+        return {
+            index: InputTooLong(
+                f"input {index} has {count} tokens; model {self._model_id!r} reads "
+                f"{self._max_tokens}: split the text, nothing is cut silently",
+                index=index,
+                field="text",
+            )
+            for index, count in enumerate(counts)
+            if count > self._max_tokens
+        }
 
 
 def batches(counts: Sequence[int], *, padded_tokens: int) -> Iterator[list[int]]:

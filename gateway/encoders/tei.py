@@ -10,6 +10,8 @@ from typing import Final, Self, TypeVar
 
 import numpy as np
 
+from gateway.encoders._cut import Span, cut
+from gateway.encoders._tei_cut import cut_by_server
 from gateway.encoders._tei_tokens import load_tokens, require_same_tokens
 from gateway.encoders._tokens import ExactTokens
 from gateway.errors import (
@@ -145,6 +147,13 @@ class TEIEncoder:
             return await asyncio.to_thread(self._tokens.counts, texts)
         return await self._on_a_replica(lambda client, _patience: client.tokenize(texts))
 
+    async def cut(self, text: str, tokens: int) -> str:
+        """Cut with the model's tokenizer, here in a thread or by a server's offsets."""
+        local = self._tokens
+        if local is not None:
+            return await cut(text, tokens, lambda part: asyncio.to_thread(local.spans, part))
+        return await cut_by_server(text, tokens, self._byte_spans)
+
     def token_counter(self) -> Callable[[str], int]:
         if self._tokens is not None:
             return self._tokens.counter()
@@ -165,6 +174,9 @@ class TEIEncoder:
 
     async def aclose(self) -> None:
         await asyncio.gather(*(client.aclose() for client in self._clients))
+
+    async def _byte_spans(self, text: str) -> Sequence[Span]:
+        return await self._on_a_replica(lambda client, _patience: client.token_spans(text))
 
     async def _meet(self, client: TEIClient) -> None:
         """Verify a replica at start-up: one that is away may come later, a wrong one may not."""

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.domain.search import Filter, Hit
-from gateway.embedding.embedder import Embedder, Embeddings
+from gateway.embedding.embedder import Embedder
 from gateway.embedding.language import script_warning
 from gateway.embedding.profile import Task
+from gateway.embedding.results import Embeddings
 from gateway.errors import InvalidRequest
 from gateway.events import Searched, Sink, discard
 from gateway.ports import VectorStore

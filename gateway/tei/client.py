@@ -28,6 +28,7 @@ from gateway.tei.wire import (
     decode_native,
     decode_openai,
     decode_token_ids,
+    decode_token_spans,
     native_body,
     openai_body,
     text_json,
@@ -141,8 +142,15 @@ class TEIClient:
         if not texts:
             return []
         parts = await self._split(texts, None)
-        answers = await together([self._tokenize_part(part, add_special_tokens) for part in parts])
+        answers = await together(
+            [self._tokenize_part(part, add_special_tokens, decode_token_ids) for part in parts]
+        )
         return [row for rows in answers for row in rows]
+
+    async def token_spans(self, text: str) -> list[tuple[int, int] | None]:
+        """Bytes that each token of a text covers, start and stop; None for special tokens."""
+        (part,) = await self._split([text], None)
+        return (await self._tokenize_part(part, True, decode_token_spans))[0]
 
     async def aclose(self) -> None:
         await self._gate.aclose()
@@ -196,13 +204,15 @@ class TEIClient:
         message = f"input {part.start}: {error}"
         raise type(error)(message, field=error.field, index=part.start) from error
 
-    async def _tokenize_part(self, part: Part, add_special_tokens: bool) -> list[list[int]]:
+    async def _tokenize_part(
+        self, part: Part, add_special_tokens: bool, decode: Callable[[bytes, int], list[T]]
+    ) -> list[T]:
         body = tokenize_body(part.texts, add_special_tokens=add_special_tokens)
 
-        async def attempt() -> list[list[int]]:
+        async def attempt() -> list[T]:
             info = await self._gate.require()
             answer = await self._gate.call("tokenize", "/tokenize", body, info)
-            return decode_token_ids(answer.body, len(part.texts))
+            return decode(answer.body, len(part.texts))
 
         return await self._patiently("tokenize", attempt, None)
 

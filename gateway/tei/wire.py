@@ -54,6 +54,8 @@ class _Embeddings(msgspec.Struct):
 
 class _Token(msgspec.Struct):
     id: int
+    start: int | None = None
+    stop: int | None = None
 
 
 _encode_text: Final = msgspec.json.Encoder().encode
@@ -136,10 +138,25 @@ def decode_native(body: bytes, count: int, headers: Mapping[str, str]) -> tuple[
 
 def decode_token_ids(body: bytes, count: int) -> list[list[int]]:
     """Read `/tokenize`: the token ids of each input."""
+    return [[token.id for token in row] for row in _tokens(body, count)]
+
+
+def decode_token_spans(body: bytes, count: int) -> list[list[tuple[int, int] | None]]:
+    """Read `/tokenize`: the bytes that each token covers, start and stop; None for special tokens."""
+    return [
+        [
+            None if token.start is None or token.stop is None else (token.start, token.stop)
+            for token in row
+        ]
+        for row in _tokens(body, count)
+    ]
+
+
+def _tokens(body: bytes, count: int) -> list[list[_Token]]:
     rows = _decode(_read_tokens, body, "/tokenize")
     if len(rows) != count:
         raise _broken(f"tokenised {len(rows)} texts of {count}")
-    return [[token.id for token in row] for row in rows]
+    return rows
 
 
 def _decode(decode: Callable[[bytes], T], body: bytes, route: str) -> T:

@@ -13,8 +13,8 @@ from gateway.api.operations import DOC, Operation, body, reply
 from gateway.api.renaming import renamed
 from gateway.api.vectors_wire import vectors_array
 from gateway.bootstrap import Runtime
-from gateway.embedding.embedder import Input
 from gateway.embedding.language import script_warning
+from gateway.embedding.texts import Input
 from gateway.schemas.embed import EmbedRequest, EmbedResponse
 
 _EMBED: Final = Operation(

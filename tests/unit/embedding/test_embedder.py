@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, EMBEDDING_GEMMA_2, EMBEDDING_GEMMA_300M
-from gateway.embedding.embedder import Embedder, Input
+from gateway.embedding.embedder import Embedder
+from gateway.embedding.texts import Input
 from gateway.encoders.fake import FakeEncoder
 from gateway.errors import (
     ConfigurationError,
     DegenerateVector,
     DoublePrompt,
+    GatewayError,
     InputTooLong,
     InvalidRequest,
     InvalidText,
@@ -57,23 +59,38 @@ class ScriptedEncoder:
         size: int = 768,
         max_tokens: int = 2048,
         refuses: str | None = None,
+        reason: Callable[[str], GatewayError] = InputTooLong,
+        uncountable: str | None = None,
     ) -> None:
         self.info = EncoderInfo(kind, "scripted", size, max_tokens, dtype)
         self.read: list[list[str]] = []
         self.counted: list[list[str]] = []
         self._answer = answer or ones(size=size)
         self._refuses = refuses
+        self._reason = reason
+        self._uncountable = uncountable
 
     async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
-        for index, text in enumerate(texts):
-            if self._refuses is not None and self._refuses in text:
-                raise InputTooLong(f"input {index} is too long for me", index=index)
         self.read.append(list(texts))
-        return Encoding(self._answer(len(texts)), sum(map(len, texts)))
+        refused: dict[int, GatewayError] = {
+            index: self._reason(f"input {index} is too much for me")
+            for index, text in enumerate(texts)
+            if self._refuses is not None and self._refuses in text
+        }
+        rows = self._answer(len(texts))
+        rows[list(refused)] = np.nan
+        read = sum(len(text) for index, text in enumerate(texts) if index not in refused)
+        return Encoding(rows, read, refused)
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
         self.counted.append(list(texts))
+        for index, text in enumerate(texts):
+            if self._uncountable is not None and self._uncountable in text:
+                raise InvalidText(f"input {index}: no such word", index=index, field="text")
         return [len(text) for text in texts]
+
+    async def cut(self, text: str, tokens: int) -> str:
+        return text[:tokens]
 
     def token_counter(self) -> Callable[[str], int]:
         return len
@@ -124,7 +141,11 @@ async def test_a_size_the_model_was_not_trained_for_is_refused(size: int) -> Non
 @given(
     st.lists(
         st.tuples(
-            st.text(min_size=1).filter(lambda text: "\x00" not in text and text.isprintable()),
+            st.text().filter(
+                lambda text: (
+                    "\x00" not in text and text.isprintable() and not text.isspace() and text
+                )
+            ),
             st.sampled_from([None, " T ", "two\r\nlines", "Ода"]),
         ),
         max_size=5,
@@ -170,9 +191,11 @@ async def test_prompted_texts_are_refused_unless_they_are_meant() -> None:
     ("item", "field", "told"),
     [
         (Input(""), "text", "text of input 1 is empty; send a text or leave the input out"),
+        (Input(" \t\r\n\u00a0\u3000"), "text", "text of input 1 is blank"),
         (Input("a\x00b"), "text", "NUL"),
         (Input("a\ud800b"), "text", "lone surrogate at character 1"),
         (Input("a", ""), "title", "is empty; send a title or leave the title out"),
+        (Input("a", " \n"), "title", "title of input 1 is blank"),
         (Input("a", "b\x00"), "title", "NUL"),
         (Input("a", "\udfff"), "title", "lone surrogate"),
     ],
@@ -238,7 +261,7 @@ async def test_texts_that_cannot_exceed_the_limit_are_not_counted() -> None:
 async def test_a_refusal_of_the_encoder_names_the_input_of_the_caller() -> None:
     embedder = Embedder(GEMMA, ScriptedEncoder(refuses="dense"), window=4)
 
-    with pytest.raises(InputTooLong, match="input 6 has too many tokens") as refused:
+    with pytest.raises(InputTooLong, match="input 6 is too much for me") as refused:
         await embedder.embed("query", inputs(*"abcdef", "dense", "g"))
 
     assert refused.value.index == 6

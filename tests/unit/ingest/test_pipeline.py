@@ -297,7 +297,8 @@ async def test_a_guilty_chunk_costs_its_document_alone_and_nothing_is_embedded_t
     bench.encoder.broken.add("zeros")
     good = corpus(9)
     guilty = [
-        Document(name, words("plain", 9) + f" It ends in {name}.") for name in ("poison", "zeros")
+        Document(name, words(name.upper(), 9) + f" It ends in {name}.")
+        for name in ("poison", "zeros")
     ]
     report = await bench.ingest([*good[:4], guilty[0], *good[4:], guilty[1]])
     assert (report.totals.added, report.totals.failed) == (9, 2)

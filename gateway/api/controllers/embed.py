@@ -42,7 +42,11 @@ class EmbedController(Controller):
         size = asked.size if asked.size is not None else runtime.settings.size
         with renamed({"text": "inputs[{index}].text", "title": "inputs[{index}].title"}):
             found = await embedder.embed(
-                asked.task, inputs, size=size, allow_prompted=asked.allow_prompted
+                asked.task,
+                inputs,
+                size=size,
+                allow_prompted=asked.allow_prompted,
+                truncate=asked.truncate,
             )
         facts = {
             "model": embedder.profile.name,
@@ -50,6 +54,7 @@ class EmbedController(Controller):
             "size": found.vectors.shape[1],
             "space": embedder.space,
             "tokens": found.tokens,
+            "truncated": found.truncated,
             "warnings": sorted(
                 {w for i in inputs if (w := script_warning(embedder.profile, i.text))}
             ),

@@ -14,28 +14,30 @@ import pytest
 from litestar.testing import TestClient
 
 from gateway.api.app import create_app
+from gateway.encoders.fake import FakeEncoder
+from gateway.ports import Encoding, Lane
 from gateway.settings import Settings, load_settings
 from tests.api.apps import live
-from tests.support.tei_contract import Rows, hashed_rows
 from tests.support.tei_stub import TEIStub
 
 PATH = "/api/v1/collections/a"
 NDJSON = {"content-type": "application/x-ndjson"}
 
 
-class Stalling:
+class Stalling(FakeEncoder):
     """Answers so many texts, then none; `stalled` tells when."""
 
     def __init__(self, texts: int) -> None:
+        super().__init__()
         self.left = texts
         self.stalled = Event()
 
-    async def __call__(self, texts: Sequence[str]) -> Rows:
+    async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
         self.left -= len(texts)
         if self.left < 0:
             self.stalled.set()
             await asyncio.sleep(60)
-        return await hashed_rows(texts)
+        return await super().encode(texts, lane=lane)
 
     def heal(self) -> None:
         self.left = 1_000_000

@@ -1,7 +1,7 @@
 """Policy over an encoder: prompts, budget, checks, the cut; nothing is lost or rewritten."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,105 +12,27 @@ from numpy.typing import NDArray
 
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, EMBEDDING_GEMMA_2, EMBEDDING_GEMMA_300M
 from gateway.embedding.embedder import Embedder
-from gateway.embedding.results import Truncation
 from gateway.embedding.texts import Input
 from gateway.encoders.fake import FakeEncoder
 from gateway.errors import (
     ConfigurationError,
     DegenerateVector,
     DoublePrompt,
-    GatewayError,
     InputTooLong,
     InvalidRequest,
     InvalidText,
     UnknownTask,
     UnsupportedDtype,
     UnsupportedSize,
-    UpstreamRejected,
 )
-from gateway.events import Embedded, Event, Truncated
-from gateway.ports import EncoderInfo, Encoding, Health, Lane
+from gateway.events import Embedded, Event
+from tests.support.scripted import ScriptedEncoder, inputs, ones, with_row
 
 pytestmark = pytest.mark.anyio
 
 GEMMA = EMBEDDING_GEMMA_300M
 QUERY_TOKENS = 9
 """Of the fake: four words and three marks of the query prompt, and two specials."""
-
-
-def ones(
-    size: int = 768, *, extra: int = 0, dtype: type[np.floating[Any]] = np.float32
-) -> Callable[[int], NDArray[Any]]:
-    """Answer rows of ones, `extra` more than were asked for."""
-
-    def answer(count: int) -> NDArray[Any]:
-        return np.ones((count + extra, size), dtype)
-
-    return answer
-
-
-class ScriptedEncoder:
-    """Counts a token per character, remembers what it read, answers what a test says."""
-
-    def __init__(
-        self,
-        answer: Callable[[int], NDArray[Any]] | None = None,
-        *,
-        kind: str = "scripted",
-        dtype: str = "float32",
-        size: int = 768,
-        max_tokens: int = 2048,
-        refuses: str | None = None,
-        reason: Callable[[str], GatewayError] = InputTooLong,
-        uncountable: str | None = None,
-    ) -> None:
-        self.info = EncoderInfo(kind, "scripted", size, max_tokens, dtype)
-        self.read: list[list[str]] = []
-        self.counted: list[list[str]] = []
-        self._answer = answer or ones(size=size)
-        self._refuses = refuses
-        self._reason = reason
-        self._uncountable = uncountable
-
-    async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
-        self.read.append(list(texts))
-        refused: dict[int, GatewayError] = {
-            index: self._reason(f"input {index} is too much for me")
-            for index, text in enumerate(texts)
-            if self._refuses is not None and self._refuses in text
-        }
-        rows = self._answer(len(texts))
-        rows[list(refused)] = np.nan
-        read = sum(len(text) for index, text in enumerate(texts) if index not in refused)
-        return Encoding(rows, read, refused)
-
-    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        self.counted.append(list(texts))
-        for index, text in enumerate(texts):
-            if self._uncountable is not None and self._uncountable in text:
-                raise InvalidText(f"input {index}: no such word", index=index, field="text")
-        return [len(text) for text in texts]
-
-    async def cut(self, text: str, tokens: int) -> str:
-        return text[:tokens]
-
-    def token_counter(self) -> Callable[[str], int]:
-        return len
-
-    async def health(self) -> Health:
-        return Health("scripted", ok=True)
-
-    async def aclose(self) -> None:
-        return None
-
-
-def waves(count: int) -> NDArray[np.float32]:
-    """Rows that do not depend on how many there are."""
-    return np.tile(np.sin(np.arange(1, 769, dtype=np.float32)), (count, 1))
-
-
-def inputs(*texts: str) -> list[Input]:
-    return [Input(text) for text in texts]
 
 
 async def test_vectors_are_unit_float32_rows_in_order_and_512_by_default() -> None:
@@ -284,119 +206,6 @@ async def test_a_refusal_without_an_index_passes_as_it_is() -> None:
     assert refused.value.index is None
 
 
-async def test_a_partial_answer_names_every_guilty_input_and_embeds_the_rest() -> None:
-    items = inputs(
-        "good", " ", "task: search result | query: x", "y" * 2100, "poison", "fine", "\ud800"
-    )
-    clean = await Embedder(GEMMA, ScriptedEncoder(waves)).embed("query", inputs("good", "fine"))
-    encoder = ScriptedEncoder(waves, refuses="poison", reason=UpstreamRejected)
-    embedder = Embedder(GEMMA, encoder, window=2)
-
-    found = await embedder.embed("query", items, partial=True)
-
-    assert {index: type(error) for index, error in found.refused.items()} == {
-        1: InvalidText,
-        2: DoublePrompt,
-        3: InputTooLong,
-        4: UpstreamRejected,
-        6: InvalidText,
-    }
-    assert all(f"input {i}" in str(error) for i, error in found.refused.items() if i != 2)
-    np.testing.assert_array_equal(found.rows[[0, 5]], clean.vectors)
-    assert np.isnan(found.rows[[1, 2, 3, 4, 6]]).all()
-    assert found.tokens == clean.tokens
-    assert sum(map(len, encoder.read)) == 3
-    with pytest.raises(InvalidText, match="input 1 is blank"):
-        _ = found.vectors
-
-
-async def test_a_broken_row_costs_only_its_input_in_a_partial_answer() -> None:
-    embedder = Embedder(GEMMA, ScriptedEncoder(_with(1, np.nan)), window=3)
-
-    found = await embedder.embed("query", inputs(*"abcdef"), partial=True)
-
-    assert sorted(found.refused) == [1, 4]
-    assert isinstance(found.refused[4], DegenerateVector)
-    assert found.refused[4].index == 4
-    assert np.isfinite(found.rows[[0, 2, 3, 5]]).all()
-
-
-async def test_vectors_of_a_wrong_form_fail_a_partial_answer_too() -> None:
-    with pytest.raises(DegenerateVector, match="shape") as refused:
-        await Embedder(GEMMA, ScriptedEncoder(ones(384))).embed("query", inputs("a"), partial=True)
-
-    assert refused.value.index is None
-
-
-async def test_a_text_that_cannot_be_counted_costs_only_itself() -> None:
-    encoder = ScriptedEncoder(uncountable="odd", max_tokens=60)
-    items = inputs("a" * 31, "odd" * 10, "b" * 31, "odd" * 10)
-
-    found = await Embedder(GEMMA, encoder).embed("query", items, partial=True)
-
-    assert sorted(found.refused) == [1, 3]
-    with pytest.raises(InvalidText, match="input 1: no such word") as refused:
-        await Embedder(GEMMA, encoder).embed("query", items)
-    assert refused.value.index == 1
-
-
-async def test_nothing_sound_is_an_answer_without_vectors() -> None:
-    encoder = ScriptedEncoder(refuses="x")
-
-    found = await Embedder(GEMMA, encoder).embed("query", inputs("", "x"), partial=True)
-
-    assert sorted(found.refused) == [0, 1]
-    assert found.rows.shape == (2, 512)
-    assert found.tokens == 0
-
-
-async def test_an_error_of_the_whole_call_is_raised_in_a_partial_answer_too() -> None:
-    def fail(count: int) -> NDArray[Any]:
-        raise UpstreamRejected("no model there")
-
-    with pytest.raises(UpstreamRejected, match="no model there"):
-        await Embedder(GEMMA, ScriptedEncoder(fail)).embed("query", inputs("a"), partial=True)
-
-
-async def test_a_long_text_loses_its_end_when_its_caller_allows_it() -> None:
-    events: list[Event] = []
-    embedder = Embedder(GEMMA, FakeEncoder(max_tokens=40), sink=events.append)
-    long, fits = " ".join(f"w{n}" for n in range(100)), " ".join(f"w{n}" for n in range(31))
-
-    found = await embedder.embed("query", inputs("short", long), truncate=True)
-
-    same = await embedder.embed("query", inputs("short", fits))
-    np.testing.assert_array_equal(found.vectors, same.vectors)
-    assert found.truncated == (Truncation(index=1, tokens=40, lost=69),)
-    assert found.tokens == same.tokens
-    assert same.truncated == ()
-    assert [e for e in events if isinstance(e, Truncated)] == [Truncated("query", 1, 69)]
-
-
-async def test_neither_prompt_nor_title_is_ever_cut() -> None:
-    encoder = ScriptedEncoder(max_tokens=30)
-    embedder = Embedder(GEMMA, encoder)
-
-    found = await embedder.embed("document", [Input("y" * 50, "T" * 10)], truncate=True)
-
-    assert encoder.read == [["title: " + "T" * 10 + " | text: " + "y" * 4]]
-    assert found.truncated == (Truncation(0, 30, 46),)
-    for item, field in ((Input("y", "T" * 40), "title"), (Input(" " * 20 + "y"), "text")):
-        with pytest.raises(InputTooLong, match="nothing of its text fits") as refused:
-            await embedder.embed("document", [Input("a"), item], truncate=True)
-        assert (refused.value.index, refused.value.field) == (1, field)
-
-
-async def test_what_fits_is_not_cut_though_it_may_be() -> None:
-    encoder = ScriptedEncoder(max_tokens=64)
-    texts = ["x" * 20, "y" * 33]
-
-    found = await Embedder(GEMMA, encoder).embed("query", inputs(*texts), truncate=True)
-
-    assert [text.removeprefix(GEMMA.prompt("query")) for text in encoder.read[0]] == texts
-    assert found.truncated == ()
-
-
 async def test_inputs_are_encoded_in_windows_and_joined_in_order() -> None:
     texts = [f"text number {number}" for number in range(23)]
     encoder = ScriptedEncoder()
@@ -417,21 +226,12 @@ async def test_no_inputs_give_no_rows() -> None:
     assert result.tokens == 0
 
 
-def _with(row: int, value: float) -> Callable[[int], NDArray[Any]]:
-    def answer(count: int) -> NDArray[Any]:
-        rows = np.ones((count, 768), np.float32)
-        rows[row] = value
-        return rows
-
-    return answer
-
-
 @pytest.mark.parametrize(
     ("answer", "told", "index"),
     [
-        (_with(1, np.nan), "no direction", 1),
-        (_with(2, np.inf), "no direction", 2),
-        (_with(0, 0.0), "no direction", 0),
+        (with_row(1, np.nan), "no direction", 1),
+        (with_row(2, np.inf), "no direction", 2),
+        (with_row(0, 0.0), "no direction", 0),
         (ones(384), r"got \(3, 384\)", None),
         (ones(extra=-1), r"got \(2, 768\)", None),
         (ones(extra=1), r"got \(4, 768\)", None),
@@ -453,7 +253,7 @@ async def test_broken_vectors_never_leave(
 
 
 async def test_a_broken_row_is_named_by_its_place_among_all_inputs() -> None:
-    answers = iter([np.ones((2, 768), np.float32), _with(1, np.nan)(2)])
+    answers = iter([np.ones((2, 768), np.float32), with_row(1, np.nan)(2)])
     embedder = Embedder(GEMMA, ScriptedEncoder(lambda _: next(answers)), window=2)
 
     with pytest.raises(DegenerateVector) as refused:

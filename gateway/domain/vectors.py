@@ -35,7 +35,7 @@ def require_form(vectors: NDArray[Any], *, count: int, size: int) -> Matrix:
 
 def directionless(vectors: Matrix) -> list[int]:
     """Return the rows that are no direction: NaN, infinity or only zeros."""
-    return np.flatnonzero(~_sound(_norms(vectors))).tolist()
+    return np.flatnonzero(~_sound(norms_of(vectors))).tolist()
 
 
 def shorten(vectors: Matrix, size: int) -> Matrix:
@@ -59,7 +59,7 @@ def shorten_each(vectors: Matrix, size: int) -> tuple[Matrix, list[int]]:
     if vectors.shape[1] < size:
         raise DegenerateVector(f"rows of size {vectors.shape[1]} cannot be cut to {size}")
     head = vectors[:, :size]
-    norms = _norms(head)
+    norms = norms_of(head)
     sound = _sound(norms)
     if sound.all():
         return (head / norms[:, None]).astype(np.float32), []
@@ -79,7 +79,7 @@ def require_unit(vectors: Matrix, *, size: int) -> Matrix:
         raise DegenerateVector(f"expected rows of size {size}, got shape {vectors.shape}")
     if vectors.dtype != np.float32:
         raise DegenerateVector(f"expected float32 vectors, got {vectors.dtype}")
-    norms = _norms(vectors)
+    norms = norms_of(vectors)
     bad = np.flatnonzero(~(np.abs(norms - 1.0) <= UNIT_TOLERANCE))
     if bad.size:
         row = int(bad[0])
@@ -91,6 +91,6 @@ def _sound(norms: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.isfinite(norms) & (norms > 0)
 
 
-def _norms(vectors: Matrix) -> NDArray[np.float64]:
+def norms_of(vectors: Matrix) -> NDArray[np.float64]:
     """Lengths of rows, summed in float64: squares of float32 over- and underflow in float32."""
     return np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))

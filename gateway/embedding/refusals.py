@@ -8,7 +8,7 @@ from gateway.errors import DegenerateVector, GatewayError, InvalidRequest, Upstr
 
 T = TypeVar("T")
 
-_PLACE: Final = re.compile(r"^input \d+")
+_PLACE: Final = re.compile(r"\binput \d+\b")
 
 
 class Refusals:
@@ -44,9 +44,9 @@ class Refusals:
 
 def renamed(error: GatewayError, index: int) -> GatewayError:
     """Return an encoder's error about one text, with the place that the text has for the caller."""
-    message = str(error)
-    message = _PLACE.sub("", message) if _PLACE.match(message) else f": {message}"
-    message = f"input {index}{message}"
+    message, named = _PLACE.subn(f"input {index}", str(error), count=1)
+    if not named:
+        message = f"input {index}: {message}"
     match error:
         case InvalidRequest():
             copy: GatewayError = type(error)(message, field=error.field, index=index)

@@ -10,7 +10,13 @@ from gateway.domain.documents import Chunk, EmbeddedChunk
 from gateway.embedding.embedder import Embedder
 from gateway.embedding.profile import Task
 from gateway.embedding.texts import Input
-from gateway.errors import DegenerateVector, GatewayError, InvalidRequest, UpstreamRejected
+from gateway.errors import (
+    DegenerateVector,
+    GatewayError,
+    InvalidRequest,
+    UpstreamError,
+    UpstreamRejected,
+)
 from gateway.ingest.draft import Draft, Slice, batches
 from gateway.ingest.report import Tally
 from gateway.ports import VectorStore
@@ -116,7 +122,11 @@ class Writer:
     async def _embed(
         self, chunks: Sequence[Chunk]
     ) -> tuple[list[EmbeddedChunk], dict[str, GatewayError]]:
-        """Embed chunks; of each document with a chunk that is refused, return the first reason."""
+        """Embed chunks; of each document with a chunk that is refused, return the first reason.
+
+        Raises:
+            UpstreamError: the service took none of the chunks, and blames none of them.
+        """
         if not chunks:
             return [], {}
         titled = self._embedder.profile.title_rule is not None
@@ -127,6 +137,9 @@ class Writer:
             )
         except BLAMES_AN_INPUT as exc:  # no input is named: it holds for all of them
             return [], {chunk.document_id: exc for chunk in chunks}
+        reasons = list(found.refused.values())
+        if len(reasons) == len(chunks) and all(map(_is_outage, reasons)):
+            raise reasons[0]
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         refused: dict[str, GatewayError] = {}
         for index in sorted(found.refused):
@@ -137,3 +150,7 @@ class Writer:
             if chunk.document_id not in refused
         ]
         return embedded, refused
+
+
+def _is_outage(error: GatewayError) -> bool:
+    return isinstance(error, UpstreamError) and not isinstance(error, BLAMES_AN_INPUT)

@@ -291,6 +291,18 @@ async def test_a_service_that_refuses_everything_stops_the_ingest(whole: bool) -
         await bench.ingest(corpus(9))
 
 
+async def test_a_service_that_fails_on_every_text_stops_the_ingest() -> None:
+    bench = Bench()
+    bench.encoder.refused["text"] = UpstreamUnavailable("out of memory", service="tei")
+    with pytest.raises(IngestAborted, match="out of memory") as caught:
+        await bench.ingest([Document("a", words("x", 9))])
+    assert caught.value.report.not_ingested == ("a",)
+    bench.encoder.refused = {"number 5": UpstreamUnavailable("out of memory", service="tei")}
+    report = await bench.ingest([Document("a", words("x", 4)), Document("b", words("y", 9))])
+    assert (report.totals.added, report.totals.failed) == (1, 1)
+    assert report.problems[0].reason.startswith("upstream-unavailable")
+
+
 async def test_a_guilty_chunk_costs_its_document_alone_and_nothing_is_embedded_twice() -> None:
     bench = Bench(options=IngestOptions(batch=64, in_flight=1))
     bench.encoder.refused["poison"] = UpstreamRejected("no", service="tei")

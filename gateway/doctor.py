@@ -9,8 +9,8 @@ import numpy as np
 
 from gateway.bootstrap import Runtime
 from gateway.domain.vectors import UNIT_TOLERANCE
-from gateway.embedding.embedder import Input
 from gateway.embedding.profile import Golden, Task
+from gateway.embedding.texts import Input
 from gateway.errors import GatewayError
 
 PROBES: Final = (

@@ -2,7 +2,7 @@
 
 GatewayError
 ├── InvalidRequest            the caller can mend it; carries `field` and `index`
-│   ├── InvalidText           not text that can be embedded (lone surrogate, NUL, empty)
+│   ├── InvalidText           not text that can be embedded (lone surrogate, NUL, blank)
 │   ├── InputTooLong          more tokens than the model reads
 │   ├── TooManyInputs         more items than one request may hold
 │   ├── DoublePrompt          the text already carries a prompt of the model

@@ -19,6 +19,15 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True)
+class Truncated:
+    """Inputs of one `Embedder.embed` call were cut, as its caller allowed; `tokens` were lost."""
+
+    task: str
+    inputs: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Searched:
     """One search that returned."""
 
@@ -137,6 +146,7 @@ class CacheFailed:
 
 Event: TypeAlias = (
     Embedded
+    | Truncated
     | Searched
     | DocumentDone
     | UpstreamCalled

@@ -101,6 +101,14 @@ class Encoder(Protocol):
         """Exact model tokens of each text, special tokens included."""
         ...
 
+    async def cut(self, text: str, tokens: int) -> str:
+        """Return the longest beginning of a text that has at most so many tokens, specials included.
+
+        It ends where a token of the whole text ends, between two characters, and is empty where
+        nothing fits. A text that fits comes back as it is.
+        """
+        ...
+
     def token_counter(self) -> Callable[[str], int]:
         """Return a *blocking* exact counter like `count_tokens`, for use in worker threads only.
 

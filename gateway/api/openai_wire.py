@@ -10,8 +10,9 @@ import orjson
 
 from gateway.api.bodies import malformed
 from gateway.api.vectors_wire import WRITERS
-from gateway.embedding.embedder import Embeddings, Input
 from gateway.embedding.profile import ModelProfile
+from gateway.embedding.results import Embeddings
+from gateway.embedding.texts import Input
 from gateway.errors import (
     InvalidRequest,
     TaskRequired,
@@ -33,6 +34,7 @@ class EmbeddingsCall(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc
     prompt_name: str | None = None
     titles: list[str | None] | None = None
     allow_prompted: bool | None = None
+    truncate: bool | None = None
 
 
 FIELDS: Final = EmbeddingsCall.__struct_fields__
@@ -139,17 +141,19 @@ def model_names(profile: ModelProfile) -> list[str]:
 
 
 def write_reply(model: str, found: Embeddings, encoding_format: str | None) -> bytes:
-    """Write the reply as JSON bytes."""
+    """Write the reply as JSON bytes: OpenAI's shape, and `truncated` only where a text was cut."""
     write = WRITERS[encoding_format or "float"]
     items = [
         b'{"object":"embedding","index":%d,"embedding":%b}' % (index, write(row))
         for index, row in enumerate(found.vectors)
     ]
     usage = b'{"prompt_tokens":%d,"total_tokens":%d}' % (found.tokens, found.tokens)
-    return b'{"object":"list","data":[%b],"model":%b,"usage":%b}' % (
+    cut = b',"truncated":' + orjson.dumps(found.truncated) if found.truncated else b""
+    return b'{"object":"list","data":[%b],"model":%b,"usage":%b%b}' % (
         b",".join(items),
         orjson.dumps(model),
         usage,
+        cut,
     )
 
 

@@ -37,6 +37,12 @@ AllowPrompted = Annotated[
     bool,
     typer.Option("--allow-prompted", help="Take texts that begin with a prompt as they are."),
 ]
+Truncate = Annotated[
+    bool,
+    typer.Option(
+        "--truncate", help="Cut texts over the model's limit, and say so, not refuse them."
+    ),
+]
 Collection = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection.")]
 
 

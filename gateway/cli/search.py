@@ -13,6 +13,7 @@ from gateway.cli.common import (
     Config,
     Json,
     Set,
+    Truncate,
     err,
     out,
     print_json,
@@ -45,6 +46,7 @@ def search(
     ] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say how it was answered.")] = False,
     allow_prompted: AllowPrompted = False,
+    truncate: Truncate = False,
     as_json: Json = False,
     config: Config = None,
     assignments: Set = None,
@@ -67,6 +69,7 @@ def search(
             score_threshold=threshold,
             by_document=by_document,
             allow_prompted=allow_prompted,
+            truncate=truncate,
         )
         async with runtime_of(read_settings(config, assignments)) as runtime:
             return await runtime.retriever.search(collection, query, options)

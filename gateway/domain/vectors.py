@@ -20,32 +20,27 @@ UNIT_TOLERANCE = 1e-3
 """How far a stored vector's norm may be from 1; float32 rounding stays below 1e-6."""
 
 
-def require_raw(vectors: NDArray[Any], *, count: int, size: int) -> Matrix:
-    """Return what an encoder answered, or refuse it.
+def require_form(vectors: NDArray[Any], *, count: int, size: int) -> Matrix:
+    """Return what an encoder answered when it is float32 of the shape asked for; rows may be bad.
 
     Raises:
-        DegenerateVector: wrong shape, not float32, or a row with NaN, infinity or only zeros.
+        DegenerateVector: it is not.
     """
     if vectors.shape != (count, size):
         raise DegenerateVector(f"expected vectors of shape {(count, size)}, got {vectors.shape}")
     if vectors.dtype != np.float32:
         raise DegenerateVector(f"expected float32 vectors, got {vectors.dtype}")
-    norms = norms_of(vectors)
-    bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
-    if bad.size:
-        row = int(bad[0])
-        raise DegenerateVector(
-            f"row {row} has no direction (NaN, infinity or zeros): the server answered a broken "
-            "vector; check its dtype and device",
-            index=row,
-        )
     return vectors
 
 
 def have_direction(vectors: Matrix) -> NDArray[np.bool_]:
     """Tell of each row whether it is finite and not only zeros."""
-    norms = norms_of(vectors)
-    return np.isfinite(norms) & (norms > 0)
+    return _sound(norms_of(vectors))
+
+
+def directionless(vectors: Matrix) -> list[int]:
+    """Return the rows that are no direction: NaN, infinity or only zeros."""
+    return np.flatnonzero(~have_direction(vectors)).tolist()
 
 
 def shorten(vectors: Matrix, size: int) -> Matrix:
@@ -54,15 +49,28 @@ def shorten(vectors: Matrix, size: int) -> Matrix:
     Raises:
         DegenerateVector: the rows are shorter, or the prefix of a row has no direction.
     """
+    cut, bad = shorten_each(vectors, size)
+    if bad:
+        raise DegenerateVector(f"row {bad[0]} has no direction at size {size}", index=bad[0])
+    return cut
+
+
+def shorten_each(vectors: Matrix, size: int) -> tuple[Matrix, list[int]]:
+    """Shorten the rows that can be; those without direction are NaN, and named.
+
+    Raises:
+        DegenerateVector: the rows are shorter.
+    """
     if vectors.shape[1] < size:
         raise DegenerateVector(f"rows of size {vectors.shape[1]} cannot be cut to {size}")
     head = vectors[:, :size]
     norms = norms_of(head)
-    good = np.isfinite(norms) & (norms > 0)
-    if not good.all():
-        row = int(np.flatnonzero(~good)[0])
-        raise DegenerateVector(f"row {row} has no direction at size {size}", index=row)
-    return (head / norms[:, None]).astype(np.float32)
+    sound = _sound(norms)
+    if sound.all():
+        return (head / norms[:, None]).astype(np.float32), []
+    cut = np.full(head.shape, np.nan, np.float32)
+    cut[sound] = head[sound] / norms[sound, None]
+    return cut, np.flatnonzero(~sound).tolist()
 
 
 def require_unit(vectors: Matrix, *, size: int) -> Matrix:
@@ -82,6 +90,10 @@ def require_unit(vectors: Matrix, *, size: int) -> Matrix:
         row = int(bad[0])
         raise DegenerateVector(f"row {row} has norm {norms[row]:.6g}, expected 1", index=row)
     return vectors
+
+
+def _sound(norms: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.isfinite(norms) & (norms > 0)
 
 
 def norms_of(vectors: Matrix) -> NDArray[np.float64]:

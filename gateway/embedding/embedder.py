@@ -1,44 +1,23 @@
 """Policy: how our text becomes our vector. The one place that adds prompts, cuts and renormalises."""
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 
-from gateway.domain.tokens import may_exceed
-from gateway.domain.vectors import Matrix, require_raw, shorten
+from gateway.domain.vectors import Matrix, directionless, require_form, shorten_each
+from gateway.embedding.limit import TokenLimit
 from gateway.embedding.profile import ModelProfile, Task
-from gateway.errors import (
-    ConfigurationError,
-    DegenerateVector,
-    InputTooLong,
-    InvalidRequest,
-    InvalidText,
-)
-from gateway.events import Embedded, Sink, discard
-from gateway.ports import Encoder, Lane
+from gateway.embedding.refusals import Refusals, renamed
+from gateway.embedding.results import Embeddings, Truncation
+from gateway.embedding.texts import Input, require_text
+from gateway.errors import ConfigurationError, DegenerateVector, GatewayError, InvalidRequest
+from gateway.events import Embedded, Sink, Truncated, discard
+from gateway.ports import Encoder, Encoding, Lane
 
 QUERY_INPUTS: Final = 32
 """A longer list of texts is no longer somebody's query: it goes into the lane of the ingest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A text to embed, with the title of the document it comes from, both kept as they are."""
-
-    text: str
-    title: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Embeddings:
-    """Unit float32 vectors, shape (n, size), in the order of the inputs, and the tokens read."""
-
-    vectors: Matrix
-    tokens: int
 
 
 class Embedder:
@@ -66,56 +45,65 @@ class Embedder:
         self.encoder: Final = encoder
         self.space: Final = profile.fingerprint(info.variant)
         self.max_tokens: Final = min(profile.max_tokens, info.max_tokens)
+        self._limit = TokenLimit(encoder, profile.name, self.max_tokens)
         self._window = window
         self._sink = sink
 
-    async def embed(
+    async def embed(  # noqa: PLR0913  each is a choice of the caller, given by name
         self,
         task: str,
         inputs: Sequence[Input],
         *,
         size: int | None = None,
         allow_prompted: bool = False,
+        truncate: bool = False,
+        partial: bool = False,
         lane: Lane | None = None,
     ) -> Embeddings:
         """Embed inputs for a task at `size` (the profile's default when None).
 
-        `allow_prompted` says that texts which begin with a prompt are meant as they are. `lane` is
-        the ingest's for documents and for long lists unless it is given.
+        `allow_prompted` says that texts which begin with a prompt are meant as they are. A text over
+        the model's limit is an error, or loses its end with `truncate`, which the result reports.
+        `partial` answers with what could be embedded and the reasons of what could not, instead of
+        raising the first of them. `lane` is the ingest's for documents and for long lists unless it
+        is given.
 
         Raises:
             UnknownTask, UnsupportedSize: whatever the inputs are.
             InvalidText, DoublePrompt, InputTooLong: by input index and field.
             InvalidRequest: a title where none is taken, by input index.
-            DegenerateVector, UpstreamError: the encoder failed.
+            DegenerateVector: by input index; without one, all vectors have the wrong form.
+            UpstreamError: the encoder failed.
         """
         started = time.perf_counter()
-        profile = self.profile
-        profile.prompt(task)
-        size = profile.require_size(profile.default_size if size is None else size)
-        rendered = [
-            self._render(task, item, index, allow_prompted) for index, item in enumerate(inputs)
-        ]
-        await self._require_budget(rendered)
-        if lane is None:
-            lane = self._lane(task, len(rendered))
-        rows: list[Matrix] = []
+        self.profile.prompt(task)
+        size = self.profile.require_size(self.profile.default_size if size is None else size)
+        refusals = Refusals(partial=partial)
+        texts = self._rendered(task, inputs, allow_prompted, refusals)
+        truncated = await self._limit.fit(texts, inputs, refusals, truncate=truncate)
+        rows = np.full((len(inputs), size), np.nan, np.float32)
         tokens = 0
-        for start in range(0, len(rendered), self._window):
-            batch = rendered[start : start + self._window]
-            with self._naming(range(start, start + len(batch))):
-                encoding = await self.encoder.encode(batch, lane=lane)
-            rows.append(self._finish(encoding.vectors, len(batch), size, start))
-            tokens += encoding.tokens
-        vectors = np.concatenate(rows) if rows else np.empty((0, size), np.float32)
-        self._sink(Embedded(task, len(rendered), tokens, time.perf_counter() - started))
-        return Embeddings(vectors, tokens)
+        lane = self._lane(task, len(inputs)) if lane is None else lane
+        indexes = list(texts)
+        for start in range(0, len(indexes), self._window):
+            window = {index: texts[index] for index in indexes[start : start + self._window]}
+            tokens += await self._fill(rows, window, lane, refusals)
+        self._tell(task, len(inputs) - len(refusals.errors), tokens, truncated, started)
+        return Embeddings(rows, tokens, refusals.errors, truncated)
 
     async def embed_one(
-        self, task: str, text: str, *, size: int | None = None, allow_prompted: bool = False
+        self,
+        task: str,
+        text: str,
+        *,
+        size: int | None = None,
+        allow_prompted: bool = False,
+        truncate: bool = False,
     ) -> Embeddings:
         """Embed one text; `vectors` has one row."""
-        return await self.embed(task, [Input(text)], size=size, allow_prompted=allow_prompted)
+        return await self.embed(
+            task, [Input(text)], size=size, allow_prompted=allow_prompted, truncate=truncate
+        )
 
     def document_counter(self) -> Callable[[str, str | None], int]:
         """Return a *blocking* exact count of a document chunk's tokens: prompt, title, text, specials.
@@ -132,82 +120,72 @@ class Embedder:
             return Lane.INGEST
         return Lane.QUERY
 
+    def _rendered(
+        self, task: str, inputs: Sequence[Input], allow_prompted: bool, refusals: Refusals
+    ) -> dict[int, str]:
+        """Return the final strings of the inputs that are sound, by index."""
+        texts: dict[int, str] = {}
+        for index, item in enumerate(inputs):
+            try:
+                texts[index] = self._render(task, item, index, allow_prompted)
+            except InvalidRequest as exc:
+                exc.index = index
+                refusals.add(index, exc)
+        return texts
+
     def _render(self, task: str, item: Input, index: int, allow_prompted: bool) -> str:
         require_text(item.text, index=index)
         if item.title is not None:
             require_text(item.title, index=index, field="title")
         if not allow_prompted:
             self.profile.refuse_prompted(item.text, item.title, index=index)
+        return self.profile.render(task, item.text, item.title)
+
+    async def _fill(
+        self, rows: Matrix, texts: dict[int, str], lane: Lane, refusals: Refusals
+    ) -> int:
+        """Encode a window, put its vectors into their rows, and return the tokens read."""
+        encoding = await refusals.sparing(texts, lambda some: self.encoder.encode(some, lane=lane))
+        if encoding is None:
+            return 0
+        indexes = list(texts)
+        cut, refused = self._finish(encoding, indexes, rows.shape[1])
+        for place in sorted(refused):
+            refusals.add(indexes[place], refused[place])
+            cut[place] = np.nan
+        rows[indexes] = cut
+        return encoding.tokens
+
+    def _finish(
+        self, encoding: Encoding, indexes: Sequence[int], size: int
+    ) -> tuple[Matrix, dict[int, GatewayError]]:
+        """Check and shorten raw rows; those that cannot be used are named by their place."""
+        full = self.profile.full_size
         try:
-            return self.profile.render(task, item.text, item.title)
-        except InvalidRequest as exc:
-            exc.index = index
-            raise
-
-    async def _require_budget(self, rendered: Sequence[str]) -> None:
-        """Refuse inputs over the model's limit, counting only those that could exceed it."""
-        limit = self.max_tokens
-        suspects = [i for i, text in enumerate(rendered) if may_exceed(len(text.encode()), limit)]
-        if not suspects:
-            return
-        with self._naming(suspects):
-            counts = await self.encoder.count_tokens([rendered[i] for i in suspects])
-        for index, count in zip(suspects, counts, strict=True):
-            if count > self.max_tokens:
-                raise self._too_long(index, f"has {count} tokens")
-
-    @contextmanager
-    def _naming(self, indexes: Sequence[int]) -> Generator[None, None, None]:
-        """Name an input that the encoder refuses by its place among all inputs, not in its batch."""
-        try:
-            yield
-        except InputTooLong as exc:
-            if exc.index is None:
-                raise
-            raise self._too_long(indexes[exc.index], "has too many tokens") from exc
-
-    def _too_long(self, index: int, what: str) -> InputTooLong:
-        return InputTooLong(
-            f"input {index} {what} with its prompt; model {self.profile.name!r} reads "
-            f"{self.max_tokens}: split the text, nothing is cut silently",
-            index=index,
-            field="text",
-        )
-
-    def _finish(self, vectors: Matrix, count: int, size: int, start: int) -> Matrix:
-        try:
-            return shorten(require_raw(vectors, count=count, size=self.profile.full_size), size)
+            raw = require_form(encoding.rows, count=len(indexes), size=full)
         except DegenerateVector as exc:
-            index = None if exc.index is None else start + exc.index
-            raise DegenerateVector(
-                f"encoder {self.encoder.info.kind!r}: {exc}", index=index
-            ) from exc
+            raise DegenerateVector(f"encoder {self.encoder.info.kind!r}: {exc}") from exc
+        cut, without = shorten_each(raw, size)
+        refused = {place: self._flat(indexes[place], size) for place in without}
+        refused |= {place: self._flat(indexes[place], full) for place in directionless(raw)}
+        told = {place: renamed(exc, indexes[place]) for place, exc in encoding.refused.items()}
+        return cut, refused | told
 
-
-def require_text(text: str, *, index: int | None = None, field: str = "text") -> str:
-    """Return a text that any tokenizer and store can take, or raise `InvalidText`.
-
-    Empty texts, NUL characters and lone surrogates are refused; nothing is rewritten.
-    """
-    where = "the input" if index is None else f"input {index}"
-    if not text:
-        left_out = "the title" if field == "title" else "the input"
-        raise InvalidText(
-            f"{field} of {where} is empty; send a {field} or leave {left_out} out",
+    def _flat(self, index: int, size: int) -> GatewayError:
+        return DegenerateVector(
+            f"input {index}: encoder {self.encoder.info.kind!r} answered a vector that has no "
+            f"direction at size {size} (NaN, infinity or zeros): check its dtype and device",
             index=index,
-            field=field,
         )
-    if "\x00" in text:
-        raise InvalidText(
-            f"{field} of {where} contains a NUL character; remove it", index=index, field=field
-        )
-    try:
-        text.encode()
-    except UnicodeEncodeError as exc:
-        raise InvalidText(
-            f"{field} of {where} has a lone surrogate at character {exc.start}; it is not Unicode "
-            "text: mend its encoding",
-            index=index,
-            field=field,
-        ) from exc
-    return text
+
+    def _tell(
+        self,
+        task: str,
+        inputs: int,
+        tokens: int,
+        truncated: Sequence[Truncation],
+        started: float,
+    ) -> None:
+        self._sink(Embedded(task, inputs, tokens, time.perf_counter() - started))
+        if truncated:
+            self._sink(Truncated(task, len(truncated), sum(each.lost for each in truncated)))

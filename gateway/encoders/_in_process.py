@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from gateway.domain.vectors import Matrix
+from gateway.encoders._cut import cut
 from gateway.encoders._tokens import ExactTokens, batches
 from gateway.encoders._worker import Worker
 from gateway.ports import EncoderInfo, Encoding, Health, Lane
@@ -40,14 +41,22 @@ class InProcessEncoder:
         lane: Lane = Lane.QUERY,  # noqa: ARG002
     ) -> Encoding:
         """Encode batches of like length; other calls get their turn between two of them."""
-        counts = await self._worker.run(self._tokens.fitting, texts)
-        vectors = np.empty((len(texts), self.info.size), np.float32)
-        for batch in batches(counts, padded_tokens=self._batch_tokens):
-            vectors[batch] = await self._worker.run(self._forward, [texts[i] for i in batch])
-        return Encoding(vectors, sum(counts), counts=counts)
+        counts = await self._worker.run(self._tokens.counts, texts)
+        refused = self._tokens.refusals(counts)
+        sound = [index for index in range(len(texts)) if index not in refused]
+        lengths = [counts[index] for index in sound]
+        rows = np.full((len(texts), self.info.size), np.nan, np.float32)
+        for batch in batches(lengths, padded_tokens=self._batch_tokens):
+            indexes = [sound[place] for place in batch]
+            rows[indexes] = await self._worker.run(self._forward, [texts[i] for i in indexes])
+        read = [0 if index in refused else count for index, count in enumerate(counts)]
+        return Encoding(rows, sum(read), {**refused}, read)
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return await self._worker.run(self._tokens.counts, texts)
+
+    async def cut(self, text: str, tokens: int) -> str:
+        return await cut(text, tokens, lambda part: self._worker.run(self._tokens.spans, part))
 
     def token_counter(self) -> Callable[[str], int]:
         return self._tokens.counter()

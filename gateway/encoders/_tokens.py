@@ -6,6 +6,7 @@ from typing import Final
 from tokenizers import Encoding as TokenizerEncoding
 from tokenizers import Tokenizer
 
+from gateway.encoders._cut import Span
 from gateway.errors import InputTooLong
 
 _AT_ONCE: Final = 256
@@ -38,17 +39,23 @@ class ExactTokens:
         encode = self._tokenizer.encode
         return lambda text: len(encode(text))
 
-    def fitting(self, texts: Sequence[str]) -> list[int]:
-        """Return the counts of texts that all fit.
+    def spans(self, text: str) -> list[Span]:
+        """Return the characters that each token of a text covers; None for special tokens."""
+        encoding = self._tokenizer.encode(text)
+        return [
+            None if special else (start, end)
+            for special, (start, end) in zip(
+                encoding.special_tokens_mask, encoding.offsets, strict=True
+            )
+        ]
 
-        Raises:
-            InputTooLong: the first that does not, by index.
-        """
-        counts = self.counts(texts)
-        for index, count in enumerate(counts):
-            if count > self._max_tokens:
-                raise self.too_long(index, count)
-        return counts
+    def refusals(self, counts: Sequence[int]) -> dict[int, InputTooLong]:
+        """Return the errors of the texts that have more tokens than the model reads, by index."""
+        return {
+            index: self.too_long(index, count)
+            for index, count in enumerate(counts)
+            if count > self._max_tokens
+        }
 
     def too_long(self, index: int, count: int) -> InputTooLong:
         """The error of input `index`, whose `count` of tokens is over the model's limit."""

@@ -20,6 +20,9 @@ class WrappedEncoder:
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return await self._encoder.count_tokens(texts)
 
+    async def cut(self, text: str, tokens: int) -> str:
+        return await self._encoder.cut(text, tokens)
+
     def token_counter(self) -> Callable[[str], int]:
         return self._encoder.token_counter()
 

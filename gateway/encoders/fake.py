@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.domain.vectors import Matrix
-from gateway.errors import ConfigurationError, InputTooLong
+from gateway.encoders._cut import Span, cut
+from gateway.errors import ConfigurationError, GatewayError, InputTooLong
 from gateway.ports import EncoderInfo, Encoding, Health, Lane
 
 _SLOTS: Final = 32
@@ -32,6 +33,8 @@ _TOKEN: Final = re.compile(
 )
 
 _Hashes: TypeAlias = NDArray[np.uint16]
+_Split: TypeAlias = tuple[int, str, list[str]]
+"""A text with its index and its words."""
 
 
 class FakeEncoder:
@@ -59,17 +62,22 @@ class FakeEncoder:
         lane: Lane = Lane.QUERY,  # noqa: ARG002
     ) -> Encoding:
         """Encode on the event loop, which gets a turn after every few texts."""
-        rows: list[Matrix] = []
-        counts: list[int] = []
-        for group in _groups(texts, self._split):
-            rows.append(self._words.sum_up(group))
-            counts += [len(words) + _SPECIAL_TOKENS for _, words in group]
+        rows = np.empty((len(texts), self._info.size), np.float32)
+        refused: dict[int, GatewayError] = {}
+        counts = [0] * len(texts)
+        for group in _groups(self._split(texts, refused)):
+            rows[[index for index, _, _ in group]] = self._words.sum_up(group)
+            for index, _, words in group:
+                counts[index] = len(words) + _SPECIAL_TOKENS
             await asyncio.sleep(0)
-        vectors = np.concatenate(rows) if rows else np.empty((0, self._info.size), np.float32)
-        return Encoding(vectors, sum(counts), counts=counts)
+        rows[list(refused)] = np.nan
+        return Encoding(rows, sum(counts), refused, counts)
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [_count(text) for text in texts]
+
+    async def cut(self, text: str, tokens: int) -> str:
+        return await cut(text, tokens, _spans)
 
     def token_counter(self) -> Callable[[str], int]:
         return _count
@@ -80,17 +88,19 @@ class FakeEncoder:
     async def aclose(self) -> None:
         """Nothing is held open."""
 
-    def _split(self, index: int, text: str) -> list[str]:
-        words = _TOKEN.findall(text)
-        count = len(words) + _SPECIAL_TOKENS
-        if count > self._info.max_tokens:
-            raise InputTooLong(
+    def _split(self, texts: Iterable[str], refused: dict[int, GatewayError]) -> Iterator[_Split]:
+        for index, text in enumerate(texts):
+            words = _TOKEN.findall(text)
+            count = len(words) + _SPECIAL_TOKENS
+            if count <= self._info.max_tokens:
+                yield index, text, words
+                continue
+            refused[index] = InputTooLong(
                 f"input {index} has {count} tokens; the fake encoder reads "
                 f"{self._info.max_tokens}: split the text",
                 index=index,
                 field="text",
             )
-        return words
 
 
 class _Rows(dict[str, int]):
@@ -119,13 +129,13 @@ class _WordTable:
         self._weights = np.empty((capacity, 2 * _SLOTS), np.int8)
         self._lock = Lock()
 
-    def sum_up(self, group: Sequence[tuple[str, list[str]]]) -> Matrix:
+    def sum_up(self, group: Sequence[_Split]) -> Matrix:
         """Sum the words of each text, and a mark of the whole text that tells it from all others."""
-        counts = [len(words) for _, words in group]
+        counts = [len(words) for _, _, words in group]
         with self._lock:
             if len(self._rows) + sum(counts) > len(self._places):
                 self._rows.clear()
-            words = chain.from_iterable(words for _, words in group)
+            words = chain.from_iterable(words for _, _, words in group)
             found = np.fromiter(map(self._rows.__getitem__, words), np.int64, sum(counts))
             offsets = np.repeat(np.arange(len(group)) * self._size, counts)
             places = self._places[found] + offsets[:, None]
@@ -133,7 +143,7 @@ class _WordTable:
         total = np.bincount(
             places.ravel(), weights=weights.ravel(), minlength=len(group) * self._size
         ).reshape(len(group), self._size)
-        for row, (text, _) in zip(total, group, strict=True):
+        for row, (_, text, _) in zip(total, group, strict=True):
             at, signs = self._spread(_hashes(text))
             row[at] += signs
         return total.astype(np.float32)
@@ -153,25 +163,26 @@ class _WordTable:
         ) * 2 - 1
 
 
-def _groups(
-    texts: Iterable[str], split: Callable[[int, str], list[str]]
-) -> Iterator[list[tuple[str, list[str]]]]:
+def _groups(texts: Iterable[_Split]) -> Iterator[list[_Split]]:
     """Texts with their words, grouped so that a group of several has at most `_GROUP_WORDS`."""
-    group: list[tuple[str, list[str]]] = []
+    group: list[_Split] = []
     room = _GROUP_WORDS
-    for index, text in enumerate(texts):
-        words = split(index, text)
+    for index, text, words in texts:
         room -= len(words) + _SPECIAL_TOKENS
         if group and room < 0:
             yield group
             group, room = [], _GROUP_WORDS - len(words)
-        group.append((text, words))
+        group.append((index, text, words))
     if group:
         yield group
 
 
 def _count(text: str) -> int:
     return len(_TOKEN.findall(text)) + _SPECIAL_TOKENS
+
+
+async def _spans(text: str) -> list[Span]:
+    return [None, *(found.span() for found in _TOKEN.finditer(text)), None]
 
 
 def _weight(word: str) -> int:

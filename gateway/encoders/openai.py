@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Self
 
+from gateway.encoders._cut import cut
 from gateway.encoders._openai_line import line_to
 from gateway.encoders._openai_server import OpenAIServer, Probes
 from gateway.encoders._openai_work import Work, prepare
@@ -139,6 +140,9 @@ class OpenAIEncoder:
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return await asyncio.to_thread(self._tokens.counts, texts)
+
+    async def cut(self, text: str, tokens: int) -> str:
+        return await cut(text, tokens, lambda part: asyncio.to_thread(self._tokens.spans, part))
 
     def token_counter(self) -> Callable[[str], int]:
         return self._tokens.counter()

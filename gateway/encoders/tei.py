@@ -10,6 +10,8 @@ from typing import Final, Self
 
 import numpy as np
 
+from gateway.encoders._cut import Span, cut
+from gateway.encoders._tei_cut import cut_by_server
 from gateway.encoders._tei_tokens import load_tokens, require_same_tokens
 from gateway.encoders._tokens import ExactTokens
 from gateway.errors import (
@@ -60,9 +62,8 @@ DEFAULT_WIRING: Final = Wiring()
 class TEIEncoder:
     """Implements `gateway.ports.Encoder`; made by `connect`.
 
-    Truncation has one owner, the server, and is always off: where a server truncates by default,
-    texts that could be too long are sent with truncation forbidden, so that both kinds refuse them
-    and nothing is counted twice.
+    No server truncates: where one does by default, texts that could be too long are sent with
+    truncation forbidden, so that every server refuses them and nothing is counted twice.
     """
 
     def __init__(
@@ -163,6 +164,13 @@ class TEIEncoder:
             return await asyncio.to_thread(self._tokens.counts, texts)
         return [len(row) for row in await self._pool.tokens(texts)] if texts else []
 
+    async def cut(self, text: str, tokens: int) -> str:
+        """Cut with the model's tokenizer, here in a thread or by a server's offsets."""
+        local = self._tokens
+        if local is not None:
+            return await cut(text, tokens, lambda part: asyncio.to_thread(local.spans, part))
+        return await cut_by_server(text, tokens, self._byte_spans)
+
     def token_counter(self) -> Callable[[str], int]:
         if self._tokens is not None:
             return self._tokens.counter()
@@ -186,6 +194,13 @@ class TEIEncoder:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
         await self._members.aclose()
+
+    async def _byte_spans(self, text: str) -> Sequence[Span]:
+        (row,) = await self._pool.tokens([text])
+        return [
+            None if token.start is None or token.stop is None else (token.start, token.stop)
+            for token in row
+        ]
 
     async def _meet_all(self) -> None:
         """Verify the replicas at start-up: those that are away may come later, wrong ones may not."""

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from gateway.domain.documents import Chunk, Document
-from gateway.embedding.embedder import require_text
+from gateway.embedding.texts import require_text
 from gateway.errors import ConfigurationError, InvalidDocument
 from gateway.ingest.markdown import find_headings, heading_paths
 
@@ -74,7 +74,7 @@ class ChunkPlan:
             tokens=span.tokens,
             document_chunks=len(self.spans),
             content_hash=self.content_hash,
-            title=document.title or None,
+            title=_title(document),
             heading_path=self.paths[index],
             metadata=document.metadata,
             source=document.source,
@@ -125,7 +125,7 @@ class Chunker:
             InvalidText: a text or title that no tokenizer takes.
             InvalidDocument: the title leaves no room for text.
         """
-        text, title = document.text, document.title or None
+        text, title = document.text, _title(document)
         if not text.strip():
             return ChunkPlan(document, content_hash, (), ())
         require_text(text)
@@ -154,7 +154,7 @@ class _Cut:
     def __init__(self, chunker: Chunker, document: Document) -> None:
         self._chunker = chunker
         self._text = document.text
-        self._title = document.title or None
+        self._title = _title(document)
         self._splitter = MarkdownSplitter if document.format == "markdown" else TextSplitter
         self._base = 0
 
@@ -227,6 +227,11 @@ class _Cut:
             "leaves no room for text; shorten the title or raise ingest.chunk_tokens",
             field="title",
         )
+
+
+def _title(document: Document) -> str | None:
+    """Return the title; a blank one, as a heading of spaces gives it, counts as none."""
+    return document.title if document.title and document.title.strip() else None
 
 
 def _in_order(spans: Sequence[Span]) -> list[Span]:

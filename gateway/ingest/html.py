@@ -44,7 +44,7 @@ def extract(page: str) -> tuple[str | None, str]:
     title = None
     for selector in ("title", "h1"):
         node = tree.css_first(selector)
-        title = title or (_SPACES.sub(" ", node.text()).strip(" ") if node is not None else None)
+        title = title or (_SPACES.sub(" ", node.text()).strip() if node is not None else None)
     writer = _Writer()
     if tree.body is not None:
         _walk(tree.body, writer)

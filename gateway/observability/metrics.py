@@ -14,6 +14,7 @@ from gateway.events import (
     InputsShared,
     ReplicaChanged,
     Searched,
+    Truncated,
     UpstreamCalled,
     UpstreamRetried,
     WindowChanged,
@@ -37,6 +38,12 @@ class Metrics:
         )
         self._tokens = Counter(
             "gateway_embedded_tokens", "Tokens read by the model", ["task"], registry=registry
+        )
+        self._truncated = Counter(
+            "gateway_truncated_tokens",
+            "Tokens cut off texts whose callers allowed it",
+            ["task"],
+            registry=registry,
         )
         self._embed = Histogram(
             "gateway_embed_duration_seconds",
@@ -73,6 +80,8 @@ class Metrics:
                 self._inputs.labels(task).inc(inputs)
                 self._tokens.labels(task).inc(tokens)
                 self._embed.observe(seconds)
+            case Truncated(task=task, tokens=tokens):
+                self._truncated.labels(task).inc(tokens)
             case Searched(seconds=seconds):
                 self._search.observe(seconds)
             case DocumentDone(outcome=outcome, chunks=chunks):

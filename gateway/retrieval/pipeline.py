@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.domain.search import Filter, Hit
-from gateway.embedding.embedder import Embedder, Embeddings
+from gateway.embedding.embedder import Embedder
 from gateway.embedding.language import script_warning
 from gateway.embedding.profile import Task
+from gateway.embedding.results import Embeddings
 from gateway.errors import InvalidRequest
 from gateway.events import Searched, Sink, discard
 from gateway.ports import VectorStore
@@ -22,7 +23,10 @@ DEEPEST = 10_000
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
-    """How to search. `by_document` returns the best chunk of each document; `exact` skips indexes."""
+    """How to search. `by_document` returns the best chunk of each document; `exact` skips indexes.
+
+    `truncate` cuts a query that is over the model's limit, with a warning, instead of refusing it.
+    """
 
     task: str = Task.QUERY
     limit: int = 10
@@ -32,6 +36,7 @@ class SearchOptions:
     by_document: bool = False
     exact: bool = False
     allow_prompted: bool = False
+    truncate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,11 @@ class Retriever:
         started = time.perf_counter()
         spec = await self._collections.open(collection)
         embedded = await self._embedder.embed_one(
-            options.task, text, size=spec.size, allow_prompted=options.allow_prompted
+            options.task,
+            text,
+            size=spec.size,
+            allow_prompted=options.allow_prompted,
+            truncate=options.truncate,
         )
         embed_seconds = time.perf_counter() - started
         hits, traces = await self._run(_query(collection, text, embedded, options))
@@ -109,9 +118,16 @@ class Retriever:
             embed_seconds=embed_seconds,
             stages=traces,
         )
-        warning = script_warning(self._embedder.profile, text)
         self._sink(Searched(collection, len(hits), time.perf_counter() - started))
-        return SearchResult(hits, explanation, (warning,) if warning else ())
+        return SearchResult(hits, explanation, self._warnings(text, embedded))
+
+    def _warnings(self, text: str, embedded: Embeddings) -> tuple[str, ...]:
+        script = script_warning(self._embedder.profile, text)
+        cut = [
+            f"the query was cut: the model read {each.tokens} tokens of it, {each.lost} are lost"
+            for each in embedded.truncated
+        ]
+        return (*([script] if script else []), *cut)
 
     async def _run(self, query: Query) -> tuple[Sequence[Hit], tuple[StageTrace, ...]]:
         hits: Sequence[Hit] = ()

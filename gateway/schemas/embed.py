@@ -27,6 +27,19 @@ class EmbedRequest(Body):
         default=False,
         description="The texts are meant as they are, although one begins with a prompt",
     )
+    truncate: bool = Field(
+        default=False,
+        description="Cut a text over the model's limit at a token boundary, and report it in "
+        "`truncated`, instead of refusing it; the prompt is never cut",
+    )
+
+
+class TruncatedInput(Reply):
+    """An input that was cut, as its caller allowed."""
+
+    index: int = Field(description="Position of the input")
+    tokens: int = Field(description="Tokens read of it, its prompt included")
+    lost: int = Field(description="Tokens of its end that were not read")
 
 
 class EmbedResponse(Reply):
@@ -38,4 +51,7 @@ class EmbedResponse(Reply):
     size: int
     space: str = Field(description="Fingerprint of the vector space")
     tokens: int = Field(description="Tokens the model read, prompts included; exact")
+    truncated: list[TruncatedInput] = Field(
+        description="Inputs that were cut; empty unless `truncate` was set"
+    )
     warnings: list[str] = Field(default_factory=list[str])

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from gateway.schemas.base import Body, Reply
+from gateway.schemas.embed import TruncatedInput
 
 
 class EmbeddingsRequest(Body):
@@ -45,6 +46,11 @@ class EmbeddingsRequest(Body):
         description="The texts are meant as they are, although one begins with a prompt; false when "
         "omitted",
     )
+    truncate: bool | None = Field(
+        default=None,
+        description="Cut a text over the model's limit at a token boundary, and report it in "
+        "`truncated`, instead of refusing it; the prompt is never cut; false when omitted",
+    )
 
 
 class EmbeddingItem(Reply):
@@ -67,6 +73,9 @@ class EmbeddingsResponse(Reply):
     data: list[EmbeddingItem]
     model: str = Field(description="The model name as it was asked for")
     usage: EmbeddingsUsage
+    truncated: list[TruncatedInput] | None = Field(
+        default=None, description="Inputs that were cut; left out when none was"
+    )
 
 
 class ModelCard(Reply):

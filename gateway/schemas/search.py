@@ -89,6 +89,11 @@ class SearchRequest(Body):
     allow_prompted: bool = Field(
         default=False, description="The query is meant as it is, although it begins with a prompt"
     )
+    truncate: bool = Field(
+        default=False,
+        description="Cut a query over the model's limit, and say so in `warnings`, instead of "
+        "refusing it",
+    )
 
 
 class HitStage(Reply):

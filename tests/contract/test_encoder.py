@@ -28,6 +28,15 @@ SPECIAL = {
     "combining": "é ≠ é — ﬁ ½",
 }
 
+LONG = {
+    "english": " ".join(ENGLISH[:30]),
+    "russian": " ".join(RUSSIAN[:30]),
+    "emoji": "🚀 👩‍🚀 🇪🇺 " * 60,
+    "one word": "-x" * 150,
+    "mixed": "é ½ ﬁ\tж 火星\n" * 60,
+}
+"""Each is far over a hundred tokens for every tokenizer here."""
+
 
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
@@ -154,15 +163,63 @@ async def test_a_text_of_exactly_the_limit_is_read_whole(encoder: Encoder) -> No
     assert np.abs(one - other).max() > 1e-6, "the last word was cut"
 
 
-async def test_a_text_over_the_limit_is_refused_by_index_and_never_cut(encoder: Encoder) -> None:
+async def test_a_text_over_the_limit_is_refused_by_index_and_the_rest_encoded(
+    encoder: Encoder, case: Case
+) -> None:
     limit = encoder.info.max_tokens
     full, over = await text_of(encoder, limit), await text_of(encoder, limit + 1)
+    clean = await encoder.encode([ENGLISH[0], full, ENGLISH[1]])
 
-    with pytest.raises(InputTooLong, match="split") as refused:
-        assert (await encoder.encode([ENGLISH[0], full, over, ENGLISH[1]])).vectors.shape
+    encoding = await encoder.encode([ENGLISH[0], full, over, ENGLISH[1]])
 
-    assert refused.value.index == 2
+    reason = encoding.refused[2]
+    assert list(encoding.refused) == [2]
+    assert isinstance(reason, InputTooLong)
+    assert (reason.index, reason.field) == (2, "text")
+    assert "split" in str(reason)
+    np.testing.assert_allclose(encoding.rows[[0, 1, 3]], clean.vectors, rtol=0, atol=case.tolerance)
+    assert np.isnan(encoding.rows[2]).all()
+    assert encoding.tokens == clean.tokens
+    with pytest.raises(InputTooLong, match=r"input 2\b"):
+        _ = encoding.vectors
     assert await encoder.count_tokens([over]) == [limit + 1]
+
+
+async def test_nothing_but_over_long_texts_is_an_answer_too(encoder: Encoder, case: Case) -> None:
+    over = await text_of(encoder, encoder.info.max_tokens + 1)
+
+    encoding = await encoder.encode([over, over])
+
+    assert sorted(encoding.refused) == [0, 1]
+    assert np.isnan(encoding.rows).all()
+    assert encoding.tokens == 0
+
+
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG)
+@pytest.mark.parametrize("tokens", [5, 17, 100])
+async def test_a_cut_text_is_the_beginning_that_fits(
+    encoder: Encoder, text: str, tokens: int
+) -> None:
+    (whole,) = await encoder.count_tokens([text])
+    assert whole > 100
+
+    kept = await encoder.cut(text, tokens)
+
+    (count,) = await encoder.count_tokens([kept])
+    assert text.startswith(kept)
+    assert count <= tokens
+    further = text[: len(kept) + 40]
+    assert (await encoder.count_tokens([further]))[0] > tokens
+
+
+async def test_a_text_that_fits_is_not_cut(encoder: Encoder) -> None:
+    text = ENGLISH[0] + " \n"
+    (count,) = await encoder.count_tokens([text])
+
+    assert await encoder.cut(text, count) == text
+    assert await encoder.cut(text, 10_000) == text
+    assert len(await encoder.cut(text, count - 1)) < len(text)
+    assert not await encoder.cut(text, 2)
 
 
 async def test_concurrent_calls_do_not_mix(encoder: Encoder, case: Case) -> None:

@@ -14,8 +14,9 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import HttpWaitStrategy
 
 from gateway.embedding.catalog import ALL_MINILM_L6_V2
-from gateway.embedding.embedder import Embedder, Input
+from gateway.embedding.embedder import Embedder
 from gateway.embedding.profile import Task
+from gateway.embedding.texts import Input
 from gateway.encoders.tei import Expectation, Limits, TEIEncoder, Wiring
 from gateway.errors import InputTooLong, UnsupportedServer
 from tests.support.tei_stub import TEIStub

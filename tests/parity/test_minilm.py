@@ -8,7 +8,8 @@ import pytest
 
 from gateway.domain.vectors import Matrix
 from gateway.embedding.catalog import ALL_MINILM_L6_V2
-from gateway.embedding.embedder import Embedder, Input
+from gateway.embedding.embedder import Embedder
+from gateway.embedding.texts import Input
 from gateway.encoders.local import LocalEncoder
 from gateway.encoders.minilm import MiniLMEncoder
 from gateway.ports import Encoder

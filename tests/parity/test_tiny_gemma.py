@@ -15,8 +15,9 @@ import pytest
 
 from gateway.domain.vectors import Matrix
 from gateway.embedding.catalog import GEMMA_CONFIGURED_PROMPTS
-from gateway.embedding.embedder import Embedder, Input
+from gateway.embedding.embedder import Embedder
 from gateway.embedding.profile import Task
+from gateway.embedding.texts import Input
 from gateway.encoders.local import LocalEncoder
 from gateway.errors import UnsupportedDtype
 from tests.support.tiny_corpus import ENGLISH, RUSSIAN

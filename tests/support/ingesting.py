@@ -22,7 +22,8 @@ COLLECTION = "docs"
 class CountingEncoder(FakeEncoder):
     """Counts encoded texts, and how many calls were under way at once.
 
-    `broken` words give rows of zeros; `refused` words make the whole call raise.
+    `broken` words give rows of zeros; a text with a word of `refused` gives none, for the reason
+    given; with a word of `down` the whole call raises.
     """
 
     def __init__(self) -> None:
@@ -32,13 +33,14 @@ class CountingEncoder(FakeEncoder):
         self.most_active = 0
         self.broken: set[str] = set()
         self.refused: dict[str, GatewayError] = {}
+        self.down: dict[str, GatewayError] = {}
 
     async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
         self.active += 1
         self.most_active = max(self.active, self.most_active)
         try:
             await asyncio.sleep(0)
-            for word, error in self.refused.items():
+            for word, error in self.down.items():
                 if any(word in text for text in texts):
                     raise error
             self.texts.extend(texts)
@@ -47,8 +49,15 @@ class CountingEncoder(FakeEncoder):
             self.active -= 1
         for row, text in enumerate(texts):
             if any(word in text for word in self.broken):
-                encoding.vectors[row] = 0
-        return encoding
+                encoding.rows[row] = 0
+        refused = {
+            row: error
+            for row, text in enumerate(texts)
+            for word, error in self.refused.items()
+            if word in text
+        }
+        encoding.rows[list(refused)] = np.nan
+        return Encoding(encoding.rows, encoding.tokens, refused)
 
 
 class FailingStore(MemoryStore):

@@ -37,6 +37,8 @@ from tests.support.tei_contract import (
 from tests.support.tei_faults import Fault, FaultKind, FaultScript
 
 STOP_SECONDS = 10.0
+ACCEPTING_TURNS = 10
+"""Turns of the loop in which a connection accepted just before the stop is made for certain."""
 
 
 class TEIStub:
@@ -133,11 +135,13 @@ class TEIStub:
         )
         await self._stop.wait()
         server.close()
-        for task in state.tasks:
-            task.cancel()
-        for connection in tuple(state.connections):
-            transport: asyncio.Transport = connection.transport
-            transport.close()
+        for _ in range(ACCEPTING_TURNS):
+            for task in state.tasks:
+                task.cancel()
+            for connection in tuple(state.connections):
+                transport: asyncio.Transport = connection.transport
+                transport.close()
+            await asyncio.sleep(0)
 
     @property
     def _running(self) -> TEIApp:

@@ -13,8 +13,8 @@ from gateway.api.operations import DOC, Operation, body, reply
 from gateway.api.renaming import renamed
 from gateway.api.vectors_wire import vectors_array
 from gateway.bootstrap import Runtime
-from gateway.embedding.embedder import Input
 from gateway.embedding.language import script_warning
+from gateway.embedding.texts import Input
 from gateway.schemas.embed import EmbedRequest, EmbedResponse
 
 _EMBED: Final = Operation(
@@ -42,7 +42,11 @@ class EmbedController(Controller):
         size = asked.size if asked.size is not None else runtime.settings.size
         with renamed({"text": "inputs[{index}].text", "title": "inputs[{index}].title"}):
             found = await embedder.embed(
-                asked.task, inputs, size=size, allow_prompted=asked.allow_prompted
+                asked.task,
+                inputs,
+                size=size,
+                allow_prompted=asked.allow_prompted,
+                truncate=asked.truncate,
             )
         facts = {
             "model": embedder.profile.name,
@@ -50,6 +54,7 @@ class EmbedController(Controller):
             "size": found.vectors.shape[1],
             "space": embedder.space,
             "tokens": found.tokens,
+            "truncated": found.truncated,
             "warnings": sorted(
                 {w for i in inputs if (w := script_warning(embedder.profile, i.text))}
             ),

@@ -57,6 +57,7 @@ class OpenAIController(Controller):
             inputs_of(call, texts),
             size=size,
             allow_prompted=bool(call.allow_prompted),
+            truncate=bool(call.truncate),
         )
         return Response(
             write_reply(call.model, found, call.encoding_format),

@@ -55,4 +55,5 @@ def _options(asked: SearchRequest) -> SearchOptions:
         by_document=asked.group_by == "document",
         exact=asked.exact,
         allow_prompted=asked.allow_prompted,
+        truncate=asked.truncate,
     )

@@ -114,6 +114,20 @@ def test_embed_needs_a_task_and_prints_unit_vectors(shell: Shell) -> None:
     assert shell.run("embed", "x", "--task", "query", "--size", "300").code == 2
 
 
+def test_a_long_text_is_refused_or_cut_and_reported(shell: Shell) -> None:
+    long = " ".join(["word"] * 2_100)
+    refused = shell.run("embed", "a", long, "--task", "query")
+    assert refused.code == 2
+    assert "input 1 has 2109 tokens" in refused.err
+    cut = shell.run("embed", "a", long, "--task", "query", "--truncate", "--json")
+    assert cut.json["truncated"] == [{"index": 1, "tokens": 2048, "lost": 61}]
+    assert len(cut.json["vectors"]) == 2
+    shown = shell.run("embed", long, "--task", "query", "--truncate")
+    assert "input 0 was cut: 2048 tokens read, 61 lost" in shown.err
+    found = shell.run("search", long, "-c", "notes", "--truncate", "--json")
+    assert "the query was cut" in found.err
+
+
 def test_profiles_show_the_exact_prompts(shell: Shell) -> None:
     listed = shell.run("profile", "list", "--json").json
     assert [p["name"] for p in listed][:2] == ["embeddinggemma-300m", "embeddinggemma-2"]

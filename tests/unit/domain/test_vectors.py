@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from gateway.domain.vectors import Matrix, require_raw, require_unit, shorten
+from gateway.domain.vectors import (
+    Matrix,
+    directionless,
+    require_form,
+    require_unit,
+    shorten,
+    shorten_each,
+)
 from gateway.errors import DegenerateVector
 
 ROWS = arrays.arrays(
@@ -63,7 +70,7 @@ def test_cutting_leaves_the_full_vectors_as_they_were() -> None:
 def test_length_is_not_lost_to_float32_range(scale: float) -> None:
     vectors = rows([3, 4]) * np.float32(scale)
 
-    assert require_raw(vectors, count=1, size=2) is vectors
+    assert require_form(vectors, count=1, size=2) is vectors
     np.testing.assert_allclose(shorten(vectors, 2), rows([0.6, 0.8]), rtol=1e-6)
 
 
@@ -84,10 +91,16 @@ def test_a_prefix_without_direction_is_refused_by_row() -> None:
 
 
 @pytest.mark.parametrize("bad", [[np.nan, 1], [np.inf, 1], [-np.inf, 1], [0, 0]])
-def test_raw_rows_without_direction_are_refused_by_row(bad: list[float]) -> None:
-    with pytest.raises(DegenerateVector, match="row 1 has no direction") as refused:
-        require_raw(rows([1, 2], bad), count=2, size=2)
+def test_rows_without_direction_are_named_and_the_others_shortened(bad: list[float]) -> None:
+    vectors = rows([3, 4], bad, [0, 2])
 
+    cut, without = shorten_each(vectors, 2)
+
+    assert without == directionless(vectors) == [1]
+    np.testing.assert_allclose(cut[[0, 2]], rows([0.6, 0.8], [0, 1]))
+    assert np.isnan(cut[1]).all()
+    with pytest.raises(DegenerateVector, match="row 1 has no direction") as refused:
+        shorten(vectors, 2)
     assert refused.value.index == 1
 
 
@@ -104,7 +117,7 @@ def test_raw_rows_without_direction_are_refused_by_row(bad: list[float]) -> None
 )
 def test_raw_rows_of_another_form_are_refused(vectors: Matrix, told: str) -> None:
     with pytest.raises(DegenerateVector, match=told):
-        require_raw(vectors, count=2, size=2)
+        require_form(vectors, count=2, size=2)
 
 
 @pytest.mark.parametrize(

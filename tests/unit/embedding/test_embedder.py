@@ -1,7 +1,7 @@
 """Policy over an encoder: prompts, budget, checks, the cut; nothing is lost or rewritten."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, EMBEDDING_GEMMA_2, EMBEDDING_GEMMA_300M
-from gateway.embedding.embedder import Embedder, Input
+from gateway.embedding.embedder import Embedder
+from gateway.embedding.texts import Input
 from gateway.encoders.fake import FakeEncoder
 from gateway.errors import (
     ConfigurationError,
@@ -25,68 +26,13 @@ from gateway.errors import (
     UnsupportedSize,
 )
 from gateway.events import Embedded, Event
-from gateway.ports import EncoderInfo, Encoding, Health, Lane
+from tests.support.scripted import ScriptedEncoder, inputs, ones, with_row
 
 pytestmark = pytest.mark.anyio
 
 GEMMA = EMBEDDING_GEMMA_300M
 QUERY_TOKENS = 9
 """Of the fake: four words and three marks of the query prompt, and two specials."""
-
-
-def ones(
-    size: int = 768, *, extra: int = 0, dtype: type[np.floating[Any]] = np.float32
-) -> Callable[[int], NDArray[Any]]:
-    """Answer rows of ones, `extra` more than were asked for."""
-
-    def answer(count: int) -> NDArray[Any]:
-        return np.ones((count + extra, size), dtype)
-
-    return answer
-
-
-class ScriptedEncoder:
-    """Counts a token per character, remembers what it read, answers what a test says."""
-
-    def __init__(
-        self,
-        answer: Callable[[int], NDArray[Any]] | None = None,
-        *,
-        kind: str = "scripted",
-        dtype: str = "float32",
-        size: int = 768,
-        max_tokens: int = 2048,
-        refuses: str | None = None,
-    ) -> None:
-        self.info = EncoderInfo(kind, "scripted", size, max_tokens, dtype)
-        self.read: list[list[str]] = []
-        self.counted: list[list[str]] = []
-        self._answer = answer or ones(size=size)
-        self._refuses = refuses
-
-    async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
-        for index, text in enumerate(texts):
-            if self._refuses is not None and self._refuses in text:
-                raise InputTooLong(f"input {index} is too long for me", index=index)
-        self.read.append(list(texts))
-        return Encoding(self._answer(len(texts)), sum(map(len, texts)))
-
-    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        self.counted.append(list(texts))
-        return [len(text) for text in texts]
-
-    def token_counter(self) -> Callable[[str], int]:
-        return len
-
-    async def health(self) -> Health:
-        return Health("scripted", ok=True)
-
-    async def aclose(self) -> None:
-        return None
-
-
-def inputs(*texts: str) -> list[Input]:
-    return [Input(text) for text in texts]
 
 
 async def test_vectors_are_unit_float32_rows_in_order_and_512_by_default() -> None:
@@ -124,7 +70,11 @@ async def test_a_size_the_model_was_not_trained_for_is_refused(size: int) -> Non
 @given(
     st.lists(
         st.tuples(
-            st.text(min_size=1).filter(lambda text: "\x00" not in text and text.isprintable()),
+            st.text().filter(
+                lambda text: (
+                    "\x00" not in text and text.isprintable() and not text.isspace() and text
+                )
+            ),
             st.sampled_from([None, " T ", "two\r\nlines", "Ода"]),
         ),
         max_size=5,
@@ -170,9 +120,11 @@ async def test_prompted_texts_are_refused_unless_they_are_meant() -> None:
     ("item", "field", "told"),
     [
         (Input(""), "text", "text of input 1 is empty; send a text or leave the input out"),
+        (Input(" \t\r\n\u00a0\u3000"), "text", "text of input 1 is blank"),
         (Input("a\x00b"), "text", "NUL"),
         (Input("a\ud800b"), "text", "lone surrogate at character 1"),
         (Input("a", ""), "title", "is empty; send a title or leave the title out"),
+        (Input("a", " \n"), "title", "title of input 1 is blank"),
         (Input("a", "b\x00"), "title", "NUL"),
         (Input("a", "\udfff"), "title", "lone surrogate"),
     ],
@@ -238,7 +190,7 @@ async def test_texts_that_cannot_exceed_the_limit_are_not_counted() -> None:
 async def test_a_refusal_of_the_encoder_names_the_input_of_the_caller() -> None:
     embedder = Embedder(GEMMA, ScriptedEncoder(refuses="dense"), window=4)
 
-    with pytest.raises(InputTooLong, match="input 6 has too many tokens") as refused:
+    with pytest.raises(InputTooLong, match="input 6 is too much for me") as refused:
         await embedder.embed("query", inputs(*"abcdef", "dense", "g"))
 
     assert refused.value.index == 6
@@ -274,21 +226,12 @@ async def test_no_inputs_give_no_rows() -> None:
     assert result.tokens == 0
 
 
-def _with(row: int, value: float) -> Callable[[int], NDArray[Any]]:
-    def answer(count: int) -> NDArray[Any]:
-        rows = np.ones((count, 768), np.float32)
-        rows[row] = value
-        return rows
-
-    return answer
-
-
 @pytest.mark.parametrize(
     ("answer", "told", "index"),
     [
-        (_with(1, np.nan), "no direction", 1),
-        (_with(2, np.inf), "no direction", 2),
-        (_with(0, 0.0), "no direction", 0),
+        (with_row(1, np.nan), "no direction", 1),
+        (with_row(2, np.inf), "no direction", 2),
+        (with_row(0, 0.0), "no direction", 0),
         (ones(384), r"got \(3, 384\)", None),
         (ones(extra=-1), r"got \(2, 768\)", None),
         (ones(extra=1), r"got \(4, 768\)", None),
@@ -310,7 +253,7 @@ async def test_broken_vectors_never_leave(
 
 
 async def test_a_broken_row_is_named_by_its_place_among_all_inputs() -> None:
-    answers = iter([np.ones((2, 768), np.float32), _with(1, np.nan)(2)])
+    answers = iter([np.ones((2, 768), np.float32), with_row(1, np.nan)(2)])
     embedder = Embedder(GEMMA, ScriptedEncoder(lambda _: next(answers)), window=2)
 
     with pytest.raises(DegenerateVector) as refused:

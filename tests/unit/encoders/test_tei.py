@@ -13,8 +13,9 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from gateway.embedding.catalog import EMBEDDING_GEMMA_300M
-from gateway.embedding.embedder import Embedder, Input
+from gateway.embedding.embedder import Embedder
 from gateway.embedding.profile import Task
+from gateway.embedding.texts import Input
 from gateway.encoders.fake import FakeEncoder
 from gateway.encoders.tei import Expectation, Limits, TEIEncoder, Wiring
 from gateway.errors import (

@@ -1,6 +1,6 @@
 """Ingest: what is stored, what is skipped, what is reported, and that nothing is lost."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 import pytest
 
@@ -236,9 +236,7 @@ async def test_later_chunks_wait_for_the_first_of_their_document() -> None:
 
 async def test_an_overloaded_service_passes_its_advice_on() -> None:
     bench = Bench()
-    bench.encoder.refused["name3"] = UpstreamOverloaded(
-        "full", service="tei", retry_after_seconds=7
-    )
+    bench.encoder.down["name3"] = UpstreamOverloaded("full", service="tei", retry_after_seconds=7)
     with pytest.raises(IngestAborted) as caught:
         await bench.ingest(corpus(9))
     assert (caught.value.service, caught.value.retry_after_seconds) == ("tei", 7)
@@ -284,11 +282,65 @@ async def test_one_bad_document_fails_alone() -> None:
         assert await bench.chunks(name) == []
 
 
-async def test_a_service_that_refuses_everything_stops_the_ingest() -> None:
+@pytest.mark.parametrize("whole", [False, True], ids=["each text", "the whole call"])
+async def test_a_service_that_refuses_everything_stops_the_ingest(whole: bool) -> None:
     bench = Bench()
-    bench.encoder.refused["text"] = UpstreamRejected("wrong model", service="tei")
+    words_of = bench.encoder.down if whole else bench.encoder.refused
+    words_of["text"] = UpstreamRejected("wrong model", service="tei")
     with pytest.raises(IngestAborted, match="wrong model"):
         await bench.ingest(corpus(9))
+
+
+async def test_a_service_that_fails_on_every_text_stops_the_ingest() -> None:
+    bench = Bench()
+    bench.encoder.refused["text"] = UpstreamUnavailable("out of memory", service="tei")
+    with pytest.raises(IngestAborted, match="out of memory") as caught:
+        await bench.ingest([Document("a", words("x", 9))])
+    assert caught.value.report.not_ingested == ("a",)
+    bench.encoder.refused = {"number 5": UpstreamUnavailable("out of memory", service="tei")}
+    report = await bench.ingest([Document("a", words("x", 4)), Document("b", words("y", 9))])
+    assert (report.totals.added, report.totals.failed) == (1, 1)
+    assert report.problems[0].reason.startswith("upstream-unavailable")
+
+
+async def test_a_guilty_chunk_costs_its_document_alone_and_nothing_is_embedded_twice() -> None:
+    bench = Bench(options=IngestOptions(batch=64, in_flight=1))
+    bench.encoder.refused["poison"] = UpstreamRejected("no", service="tei")
+    bench.encoder.broken.add("zeros")
+    good = corpus(9)
+    guilty = [
+        Document(name, words(name.upper(), 9) + f" It ends in {name}.")
+        for name in ("poison", "zeros")
+    ]
+    report = await bench.ingest([*good[:4], guilty[0], *good[4:], guilty[1]])
+    assert (report.totals.added, report.totals.failed) == (9, 2)
+    reasons = {row.document_id: row.reason for row in report.problems}
+    assert reasons["poison"].startswith("upstream-rejected: input ")
+    assert reasons["zeros"].startswith("degenerate-vector: input ")
+    assert await bench.chunks("poison") == await bench.chunks("zeros") == []
+    assert len(bench.encoder.texts) == len(set(bench.encoder.texts))
+
+
+async def test_a_document_that_the_store_refuses_fails_alone_without_a_second_embedding() -> None:
+    class Picky(FailingStore):
+        async def upsert(self, name: str, chunks: Sequence[EmbeddedChunk]) -> None:
+            if any(item.chunk.document_id == "d4" for item in chunks):
+                raise UpstreamRejected("too large a point", service="qdrant")
+            await super().upsert(name, chunks)
+
+    bench = Bench()
+    ingestor = Ingestor(bench.embedder, Picky(), chunk_tokens=32, options=SMALL)
+    report = await ingestor.ingest(bench.spec, corpus(9))
+    assert (report.totals.added, report.totals.failed) == (8, 1)
+    assert [row.document_id for row in report.problems] == ["d4"]
+    assert len(bench.encoder.texts) == len(set(bench.encoder.texts))
+
+
+async def test_a_blank_title_counts_as_none() -> None:
+    bench = Bench()
+    report = await bench.ingest([Document("d", "some text", title=" \u00a0")])
+    assert report.totals.added == 1
+    assert bench.encoder.texts == ["title: none | text: some text"]
 
 
 async def test_a_document_that_fails_in_the_middle_says_what_was_stored() -> None:

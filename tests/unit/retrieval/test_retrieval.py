@@ -10,8 +10,9 @@ from gateway.domain.collections import CollectionSpec, FieldType
 from gateway.domain.documents import Chunk, EmbeddedChunk
 from gateway.domain.search import Eq, ranked
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, EMBEDDING_GEMMA_300M
-from gateway.embedding.embedder import Embedder, Input
+from gateway.embedding.embedder import Embedder
 from gateway.embedding.profile import Task
+from gateway.embedding.texts import Input
 from gateway.encoders.fake import FakeEncoder
 from gateway.errors import (
     CollectionMismatch,

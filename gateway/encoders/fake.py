@@ -25,11 +25,12 @@ _SPECIAL_TOKENS: Final = 2
 _GROUP_WORDS: Final = 512
 """Words summed between two looks at the event loop: what the working arrays need stays in cache."""
 _TABLE_WORDS: Final = 32_768
-_TOKEN: Final = re.compile(
+WORDS: Final = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff]"  # kana and ideographs stand alone
     r"|[^\W\u3040-\u30ff\u3400-\u9fff]{1,16}"  # a word, or a piece of a very long one
     r"|[^\w\s]"  # a mark or an emoji
 )
+"""What counts as a token, beside the two specials."""
 
 _Hashes: TypeAlias = NDArray[np.uint16]
 
@@ -81,7 +82,7 @@ class FakeEncoder:
         """Nothing is held open."""
 
     def _split(self, index: int, text: str) -> list[str]:
-        words = _TOKEN.findall(text)
+        words = WORDS.findall(text)
         count = len(words) + _SPECIAL_TOKENS
         if count > self._info.max_tokens:
             raise InputTooLong(
@@ -171,7 +172,7 @@ def _groups(
 
 
 def _count(text: str) -> int:
-    return len(_TOKEN.findall(text)) + _SPECIAL_TOKENS
+    return len(WORDS.findall(text)) + _SPECIAL_TOKENS
 
 
 def _weight(word: str) -> int:

@@ -14,8 +14,8 @@ from gateway.encoders.fake import FakeEncoder
 from gateway.encoders.local import LocalEncoder
 from gateway.encoders.minilm import MiniLMEncoder
 from gateway.encoders.tei import Expectation, TEIEncoder
+from gateway.modelserver.engines import rows_of
 from gateway.ports import Encoder
-from tests.support.tei_contract import rows_of
 from tests.support.tei_stub import TEIStub
 
 FolderOf: TypeAlias = Callable[[str], Path]

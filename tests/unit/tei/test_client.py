@@ -20,12 +20,11 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.events import Event, UpstreamCalled, UpstreamRetried, discard
+from gateway.modelserver.faults import FaultKind
 from gateway.tei.client import TEIClient
 from gateway.tei.identity import Expectation
 from gateway.tei.line import Limits
-from tests.support.tei_contract import hashed_rows
-from tests.support.tei_faults import FaultKind
-from tests.support.tei_stub import TEIStub
+from tests.support.tei_stub import TEIStub, hashed_rows
 
 pytestmark = pytest.mark.anyio
 

@@ -120,9 +120,11 @@ class TEIApp:
             limit = self._contract.payload_limit
             asked = read(request.body, request.content_type, limit, ControlBody)
             try:
-                self._faults.replace(parse_faults(asked.faults), seed=asked.seed)
+                faults = parse_faults(asked.faults)
+                self.service.require_playable(faults)
             except ConfigurationError as exc:
                 raise Rejection(422, exc.message) from exc
+            self._faults.replace(faults, seed=asked.seed)
         return json_reply(self._faults.state() | {"counters": self.log.proofs()})
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from gateway.encoders.cross import CrossEncoderScorer
-from gateway.errors import GatewayError
+from gateway.errors import ConfigurationError, GatewayError
 from gateway.modelserver.batching import Batcher, Job, Pass, Prepared
 from gateway.modelserver.contract import Contract, Refusal, backend, invalid
 from gateway.modelserver.engines import Engine, normalised
@@ -154,6 +154,17 @@ class Service:
             except Refusal:
                 return False
         return True
+
+    def require_playable(self, faults: Sequence[Fault]) -> None:
+        """Refuse faults that the engine cannot play.
+
+        Raises:
+            ConfigurationError: there are no Dense modules to leave out.
+        """
+        if not self.engine.has_dense and any(fault.kind == "no-dense" for fault in faults):
+            raise ConfigurationError(
+                "fault 'no-dense' needs a checkpoint with Dense modules; this encoder has none"
+            )
 
     def require_batch(self, count: int) -> None:
         limit = self.contract.max_client_batch_size

@@ -1,9 +1,9 @@
 """`gateway model-server` as users run it: a process on a port, which can be killed and come back.
 
-    with ModelServer("--encoder", "fake", "--faults", "429:0.05") as server:
-        httpx.post(server.url + "/embed", json={"inputs": "text"})
-        server.kill()
-        server.start()
+with ModelServer("--encoder", "fake", "--faults", "429:0.05") as server:
+    httpx.post(server.url + "/embed", json={"inputs": "text"})
+    server.kill()
+    server.start()
 """
 
 import signal
@@ -52,8 +52,7 @@ class ModelServer:
     def start(self) -> None:
         """Start the command and wait until its port answers `/health`."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "model-server", "--port", str(self.port)]
-            + list(self._arguments),
+            [sys.executable, "-m", "gateway", *self._command()],
             env=self._environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -84,6 +83,9 @@ class ModelServer:
     ) -> None:
         if self.running.poll() is None:
             self.stop()
+
+    def _command(self) -> list[str]:
+        return ["model-server", "--port", str(self.port), *self._arguments]
 
     def _wait(self) -> None:
         until = time.monotonic() + READY_SECONDS

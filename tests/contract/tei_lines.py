@@ -78,7 +78,7 @@ UNKNOWN_PROMPT: Final = (
     + "]"
 )
 FOUR_SENTENCES: Final = {"inputs": {"source_sentence": "a", "sentences": ["a"] * 4}}
-NO_SENTENCES: Final = {"inputs": {"source_sentence": "a", "sentences": []}}
+NO_SENTENCES: Final[dict[str, Any]] = {"inputs": {"source_sentence": "a", "sentences": []}}
 TWO_INPUTS: Final = {"inputs": ["a", ""]}
 
 LINES: Final = [

@@ -164,7 +164,6 @@ def model_server(
     """
     from gateway.modelserver.opening import Options  # noqa: PLC0415
 
-    signal.signal(signal.SIGTERM, _finished)
     configure_logs("warning", "console")
     options = Options(
         encoder=encoder.value,
@@ -212,6 +211,7 @@ def _run(options: "Options", host: str, port: int) -> None:
                     f"http://{host}:{listener.getsockname()[1]} as TEI {contract.version}",
                     markup=False,
                 )
+                signal.signal(signal.SIGTERM, _finished)
                 await serve(app, listener)
 
     with event_loop() as runner:

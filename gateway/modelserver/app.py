@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from hmac import compare_digest
 from typing import Any, Final, TypeAlias
@@ -11,10 +12,11 @@ import msgspec
 from gateway.errors import ConfigurationError
 from gateway.modelserver.contract import Refusal, backend
 from gateway.modelserver.faults import Fault, FaultScript, parse_faults
+from gateway.modelserver.log import Log
 from gateway.modelserver.replies import Reply, error_reply, json_reply
 from gateway.modelserver.requests import Rejection, read
 from gateway.modelserver.routes import Handler, Request, Routes
-from gateway.modelserver.service import Log, Service
+from gateway.modelserver.service import Service
 from gateway.modelserver.spoiling import refuse
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -22,6 +24,7 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
+_LOG: Final = logging.getLogger("gateway.modelserver")
 OPENAI_PATHS: Final = ("/v1/embeddings", "/embeddings")
 PUBLIC: Final = frozenset({("GET", path) for path in ("/", "/health", "/ping", "/metrics")})
 CONTROL: Final = "/_faults"
@@ -55,8 +58,7 @@ class TEIApp:
             return
         body = await _body(receive, self._contract.payload_limit)
         path = str(scope["path"])
-        self.log.paths.append(path)
-        self.log.largest_body = max(self.log.largest_body, len(body))
+        self.log.arrived(path, len(body))
         fault = None if path == CONTROL else self._faults.take(path)
         if fault is not None and fault.kind in {"reset", "stall"}:
             await self._break(scope, receive, fault)
@@ -91,8 +93,8 @@ class TEIApp:
         except Refusal as exc:
             self.service.metrics.failed(exc.cause)
             return error_reply(self._contract, exc, openai=openai)
-        except Exception as exc:
-            logging.getLogger("gateway.modelserver").exception("a request failed")
+        except Exception as exc:  # noqa: BLE001 - TEI answers 424 and never 500
+            _log_failure(exc)
             failed = backend(f"inference failed: {type(exc).__name__}")
             return error_reply(self._contract, failed, openai=openai)
 
@@ -167,6 +169,12 @@ async def _write(send: Send, reply: Reply, fault: Fault | None, *, bodiless: boo
     body = reply.body[: len(reply.body) // 2] if half else reply.body
     body = b"" if bodiless else body
     await send({"type": "http.response.body", "body": body, "more_body": half})
+
+
+def _log_failure(exc: Exception) -> None:
+    """Say where it happened and not its message, which may hold a text."""
+    where = "".join(traceback.format_tb(exc.__traceback__))
+    _LOG.error("a request failed with %s\n%s", type(exc).__name__, where)
 
 
 def _methods(method: str) -> tuple[str, ...]:

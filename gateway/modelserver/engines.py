@@ -6,9 +6,9 @@ from typing import Final, Protocol, TypeAlias
 import numpy as np
 from tokenizers import Tokenizer
 
-from gateway.encoders._in_process import InProcessEncoder
 from gateway.encoders.fake import WORDS, FakeEncoder
 from gateway.encoders.local import LocalEncoder
+from gateway.encoders.minilm import MiniLMEncoder
 from gateway.modelserver.batching import Prepared
 from gateway.modelserver.contract import Refusal, backend
 from gateway.modelserver.replies import Rows
@@ -110,7 +110,7 @@ def engine_over(encoder: Encoder, tokenizer: Tokenizer | None = None) -> Engine:
     """An engine over one of our encoders; `tokenizer` gives real tokens instead of its own."""
     if isinstance(encoder, LocalEncoder) and tokenizer is None:
         return CheckpointEngine(encoder)
-    if tokenizer is None and isinstance(encoder, InProcessEncoder):
+    if tokenizer is None and isinstance(encoder, LocalEncoder | MiniLMEncoder):
         tokenizer = encoder.tokenizer
     if tokenizer is not None:
         return TextEngine(rows_of(encoder), real_tokens(tokenizer), tokenizer)

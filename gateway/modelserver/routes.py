@@ -211,9 +211,7 @@ class Routes:
         return rows if request.fault is None else spoil(rows, request.fault), cost
 
     def _counted(self, request: Request, inputs: Sequence[Input]) -> None:
-        log = self._service.log
-        log.embedding_requests += 1
-        log.requests.append((request.path, len(inputs)))
+        self._service.log.embeds(request.path, len(inputs))
 
     def _reading(
         self, body: asked.Embed | asked.Parameters | asked.Rerank, *, single: bool

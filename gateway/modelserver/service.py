@@ -5,7 +5,7 @@ Batch size, permits, prompt, characters, tokens, queue, forward pass, cut, norma
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final
 
@@ -17,42 +17,13 @@ from gateway.modelserver.batching import Batcher, Job, Pass, Prepared
 from gateway.modelserver.contract import Contract, Refusal, backend, invalid
 from gateway.modelserver.engines import Engine, normalised
 from gateway.modelserver.faults import Fault
+from gateway.modelserver.log import Log
 from gateway.modelserver.metrics import Kind, Metrics
 from gateway.modelserver.permits import Permits
 from gateway.modelserver.preparing import Preparer, Reading
 from gateway.modelserver.replies import Cost, Rows
 from gateway.modelserver.requests import Input
 from gateway.modelserver.spoiling import turned
-
-
-@dataclass(slots=True)
-class Log:
-    """What a server saw and did.
-
-    `requests` are (path, inputs) of each embedding request, `accepted` the inputs that got into the
-    queue, `computed` those that came out of a forward pass, `passes` the forward passes.
-    """
-
-    requests: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
-    paths: list[str] = field(default_factory=list[str])
-    largest_body: int = 0
-    embedding_requests: int = 0
-    accepted: int = 0
-    computed: int = 0
-    passes: int = 0
-    failed_passes: int = 0
-    dropped: int = 0
-    failing: bool = False
-
-    def proofs(self) -> dict[str, int]:
-        """The counters that `/metrics` shows."""
-        return {
-            "embedding_requests": self.embedding_requests,
-            "inputs_accepted": self.accepted,
-            "inputs_computed": self.computed,
-            "forward_passes": self.passes,
-            "failed_forward_passes": self.failed_passes,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +45,19 @@ class Service:
         reranker: CrossEncoderScorer | None = None,
         latency: float = 0.0,
         seed: int = 0,
+        records: bool = False,
     ) -> None:
-        """`latency` is how many seconds each request works besides; `seed` turns other models."""
+        """Join the parts.
+
+        `latency` is how many seconds each request works besides, `seed` turns other models, and
+        `records` keeps every request in the log, for tests.
+        """
         self.contract: Final = contract
         self.engine: Final = engine
         self.reranker: Final = reranker
         self.permits: Final = Permits(contract)
         self.preparer: Final = Preparer(contract, engine)
-        self.log: Final = Log()
+        self.log: Final = Log(records)
         self._latency: Final = latency
         self._seed: Final = seed
         self._batcher: Final = Batcher(

@@ -71,9 +71,9 @@ def pattern_tokens(pattern: re.Pattern[str]) -> Tokenize:
 def kept(tokens: Sequence[Token], limit: int, *, left: bool) -> list[Token]:
     """Cut tokens to `limit`: special tokens at the ends stay, content goes from one side."""
     head = next((place for place, token in enumerate(tokens) if not token.special), len(tokens))
-    tail = next(
-        (place for place, token in enumerate(reversed(tokens)) if not token.special), len(tokens)
-    )
+    if head == len(tokens):
+        return list(tokens)
+    tail = next(place for place, token in enumerate(reversed(tokens)) if not token.special)
     content = tokens[head : len(tokens) - tail]
     room = max(0, limit - head - tail)
     chosen = content[len(content) - room :] if left else content[:room]

@@ -147,6 +147,13 @@ LINES: Final = [
         "Backend error: Model is not an embedding model with SPLADE pooling",
     ),
     native(
+        "token states",
+        "/embed_all",
+        {"inputs": "a"},
+        "Backend",
+        "Backend error: `embed_all` is not available for this encoder",
+    ),
+    native(
         "predict",
         "/predict",
         {"inputs": [["a", "b"], ["c"]]},

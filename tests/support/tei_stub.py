@@ -26,9 +26,10 @@ from gateway.modelserver.app import TEIApp
 from gateway.modelserver.contract import Contract
 from gateway.modelserver.engines import EncodeRows, Engine, TextEngine, engine_over
 from gateway.modelserver.faults import Fault, FaultKind, FaultScript
+from gateway.modelserver.log import Log
 from gateway.modelserver.replies import Rows
 from gateway.modelserver.server import ResettableProtocol, listen
-from gateway.modelserver.service import Log, Service
+from gateway.modelserver.service import Service
 from gateway.modelserver.tokens import pattern_tokens, real_tokens
 from gateway.ports import Encoder
 
@@ -92,7 +93,7 @@ class TEIStub:
 
     def __enter__(self) -> Self:
         listener = listen("127.0.0.1", self.port)
-        service = Service(self.contract, self._engine(), latency=self._latency)
+        service = Service(self.contract, self._engine(), latency=self._latency, records=True)
         self._app = TEIApp(service, self._faults)
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()

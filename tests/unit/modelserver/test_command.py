@@ -14,6 +14,12 @@ from tests.support.model_server import ModelServer
 EMBED = {"inputs": ["one", "two"]}
 
 
+def test_a_server_without_a_checkpoint_loads_neither_torch_nor_litestar() -> None:
+    code = "import sys, gateway.modelserver.opening; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"torch", "sentence_transformers", "litestar"}.isdisjoint(done.stdout.split())
+
+
 def refused(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "gateway", "model-server", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -39,7 +39,7 @@ _LIMITS = "Limits"
 _FAULTS = "Faults"
 
 _FAULT_HELP = (
-    "Faults to play: KIND[@ROUTE][=SECONDS] and then *COUNT or :PROBABILITY[xBURST], comma "
+    "Faults to play: KIND\\[@ROUTE]\\[=SECONDS] and then *COUNT or :PROBABILITY\\[xBURST], comma "
     "separated, e.g. '429:0.05,reset:0.01,null*3'. A wrong KIND is answered with the list."
 )
 
@@ -90,13 +90,13 @@ def model_server(
     model_id_as: Annotated[
         str | None,
         typer.Option(
-            help="What /info calls the model [default: --model].", rich_help_panel=_CONTRACT
+            help="What /info calls the model (default: --model).", rich_help_panel=_CONTRACT
         ),
     ] = None,
     served_model_name: Annotated[
         str | None,
         typer.Option(
-            help="What /v1/embeddings calls the model [default: as /info].",
+            help="What /v1/embeddings calls the model (default: as /info).",
             rich_help_panel=_CONTRACT,
         ),
     ] = None,
@@ -112,7 +112,7 @@ def model_server(
         bool | None,
         typer.Option(
             "--auto-truncate/--no-auto-truncate",
-            help="Cut long texts unless the request says otherwise [default: as the version].",
+            help="Cut long texts unless the request says otherwise (default: as the version).",
             rich_help_panel=_CONTRACT,
         ),
     ] = None,

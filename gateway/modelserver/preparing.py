@@ -14,12 +14,16 @@ from gateway.modelserver.tokens import Token, kept, text_of
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the inputs of a request are read; `left` cuts a long text at its beginning."""
+    """How the inputs of a request are read.
+
+    `left` cuts a long text at its beginning; `dimensions` is the size that is asked for.
+    """
 
     single: bool
     truncate: bool
     left: bool = False
     prompt_name: str | None = None
+    dimensions: int | None = None
 
 
 class Preparer:
@@ -38,6 +42,8 @@ class Preparer:
         Raises:
             Refusal: empty, too long, or a prompt that there is not.
         """
+        if reading.dimensions == 0:
+            raise invalid("`dimensions` should be positive")
         if not all(map(len, inputs)):
             raise empty()
         prompt = prefix + self.prompt(reading.prompt_name)

@@ -81,8 +81,8 @@ class Routes:
     async def openai(self, request: Request) -> Reply:
         body = self._read(request, asked.OpenAI)
         inputs, single = asked.inputs_of(body.input)
-        reading = Reading(single, self._contract.auto_truncate)
-        rows, cost = await self._rows(inputs, reading, request, True, body.dimensions)
+        reading = Reading(single, self._contract.auto_truncate, dimensions=body.dimensions)
+        rows, cost = await self._rows(inputs, reading, request, normalize=True)
         order = item_order(len(rows), request.fault)
         answer = openai_body(
             [rows[place] for place in order],
@@ -98,8 +98,8 @@ class Routes:
         inputs, single = asked.inputs_of(body.inputs)
         if not self._service.engine.has_states:
             raise backend("`embed_all` is not available for this encoder", "model_type")
-        self._counted(request, inputs)
         reading = self._reading(body, single=single)
+        self._counted(request, inputs, reading)
         done = await self._service.run("states", inputs, reading, request.fault)
         states: list[Rows] = [np.ascontiguousarray(rows) for rows in done.results]
         return json_reply(states, done.cost.headers())
@@ -121,7 +121,7 @@ class Routes:
         parameters = body.parameters or asked.Parameters()
         inputs = [body.inputs.source_sentence, *sentences]
         reading = self._reading(parameters, single=False)
-        rows, cost = await self._rows(inputs, reading, request, True, None)
+        rows, cost = await self._rows(inputs, reading, request, normalize=True)
         exact = rows.astype(np.float64)
         return json_reply((exact[1:] @ exact[0]).astype(np.float32), cost.headers())
 
@@ -193,25 +193,20 @@ class Routes:
     async def _embedded(self, body: asked.Embed, request: Request) -> tuple[Rows, Cost]:
         inputs, single = asked.inputs_of(body.inputs)
         reading = self._reading(body, single=single)
-        return await self._rows(inputs, reading, request, body.normalize, body.dimensions)
+        return await self._rows(inputs, reading, request, normalize=body.normalize)
 
     async def _rows(
-        self,
-        inputs: Sequence[Input],
-        reading: Reading,
-        request: Request,
-        normalize: bool,
-        dimensions: int | None,
+        self, inputs: Sequence[Input], reading: Reading, request: Request, *, normalize: bool
     ) -> tuple[Rows, Cost]:
-        self._counted(request, inputs)
-        self._service.metrics.requested("single" if reading.single else "batch")
+        self._counted(request, inputs, reading)
         rows, cost = await self._service.embed(
-            inputs, reading, normalize=normalize, dimensions=dimensions, fault=request.fault
+            inputs, reading, normalize=normalize, fault=request.fault
         )
         return rows if request.fault is None else spoil(rows, request.fault), cost
 
-    def _counted(self, request: Request, inputs: Sequence[Input]) -> None:
+    def _counted(self, request: Request, inputs: Sequence[Input], reading: Reading) -> None:
         self._service.log.embeds(request.path, len(inputs))
+        self._service.metrics.requested("single" if reading.single else "batch")
 
     def _reading(
         self, body: asked.Embed | asked.Parameters | asked.Rerank, *, single: bool
@@ -220,7 +215,8 @@ class Routes:
         left = asked.require_direction(body.truncation_direction, known)
         truncate = self._contract.auto_truncate if body.truncate is None else body.truncate
         name = None if isinstance(body, asked.Rerank) else body.prompt_name
-        return Reading(single, truncate, left, name)
+        size = body.dimensions if isinstance(body, asked.Embed) else None
+        return Reading(single, truncate, left, name, size)
 
     def _read(self, request: Request, into: type[T]) -> T:
         limit = self._contract.payload_limit

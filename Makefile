@@ -72,7 +72,7 @@ up: ## Start TEI on the CPU, Qdrant and the gateway (Docker; secrets in .env)
 	docker compose --profile cpu up --build --detach --wait
 
 down: ## Stop them; the volumes stay
-	docker compose --profile cpu --profile gpu down
+	docker compose --profile cpu --profile gpu --profile gpu-bf16 down
 
 doctor: $(VENV)/.demo-installed ## Check the configured encoder, store and collections
 	$(BIN)/gateway doctor

@@ -3,7 +3,7 @@
 import typer
 
 from gateway import __version__
-from gateway.cli import collections, config, embed, ingest, profiles, search, serve
+from gateway.cli import collections, config, embed, ingest, model_server, profiles, search, serve
 from gateway.cli.doctor import doctor
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ app.command()(ingest.ingest)
 app.command()(search.search)
 app.command()(embed.embed)
 app.command()(doctor)
+app.command("model-server")(model_server.model_server)
 app.add_typer(collections.app, name="collections")
 app.add_typer(profiles.app, name="profile")
 app.add_typer(config.app, name="config")

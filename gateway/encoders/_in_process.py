@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from gateway.domain.vectors import Matrix
 from gateway.encoders._cut import cut
@@ -33,6 +34,11 @@ class InProcessEncoder:
         self._worker: Final = worker
         self._forward: Final = forward
         self._batch_tokens: Final = batch_tokens
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer, which neither cuts nor pads; it must not be changed."""
+        return self._tokens.tokenizer
 
     async def encode(  # the lane says nothing here: calls take turns
         self,

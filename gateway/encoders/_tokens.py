@@ -23,6 +23,11 @@ class ExactTokens:
         self._model_id = model_id
         self._max_tokens = max_tokens
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer itself; whoever gets it must not change it."""
+        return self._tokenizer
+
     def encode(self, texts: Sequence[str]) -> list[TokenizerEncoding]:
         return self._tokenizer.encode_batch_fast(list(texts))
 

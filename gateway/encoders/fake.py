@@ -26,11 +26,12 @@ _SPECIAL_TOKENS: Final = 2
 _GROUP_WORDS: Final = 512
 """Words summed between two looks at the event loop: what the working arrays need stays in cache."""
 _TABLE_WORDS: Final = 32_768
-_TOKEN: Final = re.compile(
+WORDS: Final = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff]"  # kana and ideographs stand alone
     r"|[^\W\u3040-\u30ff\u3400-\u9fff]{1,16}"  # a word, or a piece of a very long one
     r"|[^\w\s]"  # a mark or an emoji
 )
+"""What counts as a token, beside the two specials."""
 
 _Hashes: TypeAlias = NDArray[np.uint16]
 _Split: TypeAlias = tuple[int, str, list[str]]
@@ -90,7 +91,7 @@ class FakeEncoder:
 
     def _split(self, texts: Iterable[str], refused: dict[int, GatewayError]) -> Iterator[_Split]:
         for index, text in enumerate(texts):
-            words = _TOKEN.findall(text)
+            words = WORDS.findall(text)
             count = len(words) + _SPECIAL_TOKENS
             if count <= self._info.max_tokens:
                 yield index, text, words
@@ -178,11 +179,11 @@ def _groups(texts: Iterable[_Split]) -> Iterator[list[_Split]]:
 
 
 def _count(text: str) -> int:
-    return len(_TOKEN.findall(text)) + _SPECIAL_TOKENS
+    return len(WORDS.findall(text)) + _SPECIAL_TOKENS
 
 
 async def _spans(text: str) -> list[Span]:
-    return [None, *(found.span() for found in _TOKEN.finditer(text)), None]
+    return [None, *(found.span() for found in WORDS.finditer(text)), None]
 
 
 def _weight(word: str) -> int:

@@ -1,9 +1,9 @@
 """sentence-transformers in this process: the reference that other encoders are compared with."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gateway.domain.vectors import Matrix
 from gateway.embedding.profile import FORBIDDEN_DTYPES
 from gateway.encoders._in_process import InProcessEncoder
+from gateway.encoders._modules import Forward, pooled_rows, token_states
 from gateway.encoders._tokens import ExactTokens
 from gateway.encoders._worker import Worker
 from gateway.errors import (
@@ -23,6 +24,7 @@ from gateway.ports import EncoderInfo
 
 _BATCH_TOKENS: Final = {"cpu": 2_048}
 _BATCH_TOKENS_ON_ACCELERATORS: Final = 32_768
+T = TypeVar("T")
 _PROBE: Final = "One probe:  it has   spaces, ümläuts and 3 marks!\n"
 
 
@@ -30,6 +32,7 @@ class _Model(Protocol):
     """The part of `SentenceTransformer` that is used here; its own types are partly unknown."""
 
     tokenizer: Any
+    prompts: Mapping[str, str]
     truncate_dim: int | None
     max_seq_length: int | None
     dtype: object
@@ -46,6 +49,8 @@ class _Model(Protocol):
     ) -> NDArray[Any]: ...
 
     def preprocess(self, inputs: list[str], prompt: str) -> Mapping[str, NDArray[Any]]: ...
+
+    def eval(self) -> object: ...
 
     def get_embedding_dimension(self) -> int | None: ...
 
@@ -89,7 +94,7 @@ class LocalEncoder(InProcessEncoder):
             MissingExtra: sentence-transformers is not installed.
             ConfigurationError: the checkpoint cannot be loaded or its tokens cannot be counted.
         """
-        _require_dtype(dtype)
+        require_dtype(dtype)
         worker = Worker("local")
         try:
             parts = await worker.run(
@@ -99,6 +104,37 @@ class LocalEncoder(InProcessEncoder):
             await worker.aclose()
             raise
         return cls(*parts, worker)
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Kinds of the checkpoint's modules in order: Transformer, Pooling, Dense, ..."""
+        return tuple(dict(self.info.details)["modules"].split(","))
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """Prompts of the checkpoint's config_sentence_transformers.json by name."""
+        return {name: text for name, text in self._model.prompts.items() if text}
+
+    async def pooled(self, ids: Sequence[Sequence[int]], *, skip: Sequence[str] = ()) -> Matrix:
+        """One forward pass over token ids, float32, without the modules of the kinds in `skip`."""
+        return await self._worker.run(self._run, pooled_rows, ids, skip)
+
+    async def token_states(self, ids: Sequence[Sequence[int]]) -> list[Matrix]:
+        """Vectors of every token as the transformer gives them, one matrix per input, float32."""
+        return await self._worker.run(self._run, token_states, ids, ())
+
+    def _run(self, forward: Forward[T], ids: Sequence[Sequence[int]], skip: Sequence[str]) -> T:
+        try:
+            return forward(self._model, ids, skip)
+        except RuntimeError as exc:
+            raise self._failed(len(ids), exc) from exc
+
+    def _failed(self, count: int, exc: RuntimeError) -> UpstreamError:
+        return UpstreamError(
+            f"model {self.info.model_id!r} failed on a batch of {count}: "
+            f"{type(exc).__name__}; see the cause, and the memory of the device",
+            service="local",
+        )
 
     def _encode_batch(self, texts: list[str]) -> Matrix:
         """One batch through all modules; an empty prompt keeps a checkpoint's default prompt out."""
@@ -111,15 +147,16 @@ class LocalEncoder(InProcessEncoder):
                 normalize_embeddings=False,
             )
         except RuntimeError as exc:
-            raise UpstreamError(
-                f"model {self.info.model_id!r} failed on a batch of {len(texts)}: "
-                f"{type(exc).__name__}; see the cause, and the memory of the device",
-                service="local",
-            ) from exc
+            raise self._failed(len(texts), exc) from exc
         return np.asarray(rows, np.float32)
 
 
-def _require_dtype(dtype: str) -> None:
+def require_dtype(dtype: str) -> None:
+    """Refuse what no model of ours computes in.
+
+    Raises:
+        UnsupportedDtype: float16, or an unknown dtype.
+    """
     if dtype.lower() in FORBIDDEN_DTYPES:
         raise UnsupportedDtype(
             f"dtype {dtype!r} is refused: EmbeddingGemma's activations overflow half precision "
@@ -154,6 +191,7 @@ def _load(
             "hub id that this machine may download"
         ) from exc
     loaded.truncate_dim = None
+    loaded.eval()
     info = _describe(loaded, model)
     tokens = _tokens(loaded, info)
     return loaded, info, tokens

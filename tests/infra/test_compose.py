@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import typer.main
 import yaml
 
+from gateway.cli.app import app
 from gateway.embedding.catalog import find_profile
+from gateway.modelserver.server import STOP_SECONDS
 from gateway.settings import known_paths, load_settings, variable_name
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +46,7 @@ def test_the_file_is_valid_by_the_compose_specification() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_profiles_are_cpu_and_gpu_and_each_starts_one_tei_qdrant_and_the_gateway() -> None:
+def test_each_profile_starts_one_server_of_the_model_qdrant_and_the_gateway() -> None:
     members: dict[str, set[str]] = {}
     for name, service in services().items():
         for profile in service["profiles"]:
@@ -51,6 +54,7 @@ def test_the_profiles_are_cpu_and_gpu_and_each_starts_one_tei_qdrant_and_the_gat
     assert members == {
         "cpu": {"tei-cpu", "qdrant", "gateway"},
         "gpu": {"tei-gpu", "qdrant", "gateway"},
+        "gpu-bf16": {"model-server-gpu-bf16", "qdrant", "gateway"},
     }
 
 
@@ -79,15 +83,42 @@ def test_tei_serves_float32_cuts_nothing_and_adds_no_prompt(name: str) -> None:
 
 def test_tei_serves_the_revision_that_the_profile_describes() -> None:
     profile = find_profile(services()["gateway"]["environment"]["GATEWAY_PROFILE"])
-    for name in ("tei-cpu", "tei-gpu"):
+    for name in ("tei-cpu", "tei-gpu", "model-server-gpu-bf16"):
         command = services()[name]["command"]
-        assert option(command, "--model-id") == profile.model_id
+        assert option(command, "--model-id" if "tei" in name else "--model") == profile.model_id
         assert option(command, "--revision") == profile.revision
 
 
-def test_the_gpu_profile_asks_for_an_nvidia_device_and_the_cpu_profile_for_none() -> None:
-    reservations = services()["tei-gpu"]["deploy"]["resources"]["reservations"]
-    assert reservations["devices"] == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+def test_the_bf16_profile_runs_our_model_server_as_tei_on_the_network() -> None:
+    service = services()["model-server-gpu-bf16"]
+    command = service["command"]
+    assert service["build"] == {"context": ".", "args": {"EXTRAS": "local"}}
+    assert command[0] == "model-server"
+    assert (option(command, "--dtype"), option(command, "--device")) == ("bfloat16", "cuda")
+    assert "--no-auto-truncate" in command
+    assert service["networks"] == services()["tei-gpu"]["networks"]
+    assert services()["gateway"]["environment"]["GATEWAY_TEI__URLS"] == "http://tei:80"
+    assert option(command, "--port") == "80"
+    assert service["volumes"] == ["hub-cache:" + service["environment"]["HF_HUB_CACHE"]]
+
+
+def test_the_bf16_command_is_one_that_the_command_line_takes() -> None:
+    command: Any = cast("Any", typer.main.get_command(app)).commands["model-server"]
+    known = {name for parameter in command.params for name in parameter.opts}
+    known |= {name for parameter in command.params for name in parameter.secondary_opts}
+    words = services()["model-server-gpu-bf16"]["command"]
+    assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_the_bf16_server_gets_longer_to_stop_than_its_requests_get_to_finish() -> None:
+    grace = services()["model-server-gpu-bf16"]["stop_grace_period"]
+    assert int(grace.removesuffix("s")) > STOP_SECONDS
+
+
+def test_the_gpu_profiles_ask_for_an_nvidia_device_and_the_cpu_profile_for_none() -> None:
+    for name in ("tei-gpu", "model-server-gpu-bf16"):
+        devices = services()[name]["deploy"]["resources"]["reservations"]["devices"]
+        assert devices == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
     assert "deploy" not in services()["tei-cpu"]
 
 
@@ -180,7 +211,7 @@ def has_docker_compose() -> bool:
 
 
 @pytest.mark.skipif(not has_docker_compose(), reason="docker compose is not installed")
-@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+@pytest.mark.parametrize("profile", ["cpu", "gpu", "gpu-bf16"])
 def test_docker_compose_accepts_each_profile(profile: str) -> None:
     command = ["docker", "compose", "-f", str(COMPOSE), "--profile", profile, "config", "--quiet"]
     environment = dict.fromkeys(SECRETS, "x") | {

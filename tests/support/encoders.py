@@ -17,10 +17,10 @@ from gateway.encoders.minilm import MiniLMEncoder
 from gateway.encoders.openai import OpenAIEncoder
 from gateway.encoders.single_flight import SingleFlightEncoder
 from gateway.encoders.tei import Expectation, TEIEncoder
+from gateway.modelserver.engines import rows_of
 from gateway.ports import Encoder
 from tests.support.caches import open_cache
 from tests.support.llama_server import LlamaServer
-from tests.support.tei_contract import rows_of
 from tests.support.tei_stub import TEIStub
 
 FolderOf: TypeAlias = Callable[[str], Path]

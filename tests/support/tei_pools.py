@@ -16,8 +16,7 @@ from gateway.tei.identity import Agreement, Expectation
 from gateway.tei.line import Limits
 from gateway.tei.pool import Pool
 from gateway.tei.replica import Replica
-from tests.support.tei_contract import hashed_rows
-from tests.support.tei_stub import TEIStub
+from tests.support.tei_stub import TEIStub, hashed_rows
 
 EXPECT = Expectation(("google/embeddinggemma-300m",), 768, 2048, ("float32",))
 LIMITS = Limits(timeout_seconds=5.0, connect_timeout_seconds=1.0)

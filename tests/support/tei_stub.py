@@ -4,41 +4,39 @@
         client = TEIClient(stub.url)
         stub.fail("overloaded", times=2)
 
-Options are the fields of `tests.support.tei_contract.Contract`.
+It is the application of `gateway.modelserver`; options are the fields of its `Contract`.
 """
 
 import asyncio
+import hashlib
 import logging
+import re
 import socket
-import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import uvicorn
 from tokenizers import Tokenizer
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from gateway.modelserver.app import TEIApp
+from gateway.modelserver.contract import Contract
+from gateway.modelserver.engines import EncodeRows, Engine, TextEngine, engine_over
+from gateway.modelserver.faults import Fault, FaultKind, FaultScript
+from gateway.modelserver.log import Log
+from gateway.modelserver.replies import Rows
+from gateway.modelserver.server import ResettableProtocol, listen
+from gateway.modelserver.service import Service
+from gateway.modelserver.tokens import pattern_tokens, real_tokens
 from gateway.ports import Encoder
-from tests.support.tei_app import Log, TEIApp
-from tests.support.tei_contract import (
-    Contract,
-    EncodeRows,
-    Model,
-    Tokenize,
-    counted_tokens,
-    hashed_rows,
-    real_tokens,
-    rows_of,
-    word_tokens,
-)
-from tests.support.tei_faults import Fault, FaultKind, FaultScript
 
 STOP_SECONDS = 10.0
 ACCEPTING_TURNS = 10
 """Turns of the loop in which a connection accepted just before the stop is made for certain."""
+_WORDS = re.compile(r"\S+")
 
 
 class TEIStub:
@@ -52,6 +50,7 @@ class TEIStub:
         tokenizer: Tokenizer | None = None,
         faults: Iterable[Fault] = (),
         latency: float = 0.0,
+        host: str = "127.0.0.1",
         port: int = 0,
         **options: Any,
     ) -> None:
@@ -61,6 +60,7 @@ class TEIStub:
         tokens instead; `latency` is how many seconds each embedding request works.
         """
         self.contract = Contract(version=contract, **options)
+        self.host = host
         self.port = port or _free_port()
         self._encoder = encoder
         self._tokenizer = tokenizer
@@ -71,7 +71,7 @@ class TEIStub:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def log(self) -> Log:
@@ -79,7 +79,7 @@ class TEIStub:
 
     @property
     def most_inputs_in_flight(self) -> int:
-        return self._running.permits.most_taken
+        return self._running.service.permits.most_taken
 
     def fail(
         self,
@@ -89,15 +89,16 @@ class TEIStub:
         path: str | None = None,
         seconds: float = 0.2,
     ) -> None:
-        """Script a fault: see `tests.support.tei_faults`."""
+        """Script a fault: see `gateway.modelserver.faults`."""
         self._faults.add(Fault(kind, times, path, seconds))
 
     def heal(self) -> None:
         self._faults.clear()
 
     def __enter__(self) -> Self:
-        listener = _listen(self.port)
-        self._app = TEIApp(self._model(), self._faults, self._latency)
+        listener = listen(self.host, self.port)
+        service = Service(self.contract, self._engine(), latency=self._latency, records=True)
+        self._app = TEIApp(service, self._faults)
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._thread = Thread(target=self._run, args=(listener, self._app), daemon=True)
@@ -148,40 +149,26 @@ class TEIStub:
         assert self._app is not None, "the stub server was never started"
         return self._app
 
-    def _model(self) -> Model:
-        encoder = self._encoder
-        if encoder is None:
-            return Model(self.contract, hashed_rows, self._tokenize(word_tokens))
-        if not hasattr(encoder, "encode"):
-            encode: EncodeRows = encoder  # pyright: ignore[reportAssignmentType]
-            return Model(self.contract, encode, self._tokenize(word_tokens))
-        full: Encoder = encoder  # pyright: ignore[reportAssignmentType]
-        return Model(self.contract, rows_of(full), self._tokenize(counted_tokens(full)))
-
-    def _tokenize(self, otherwise: Tokenize) -> Tokenize:
-        return otherwise if self._tokenizer is None else real_tokens(self._tokenizer)
+    def _engine(self) -> Engine:
+        """Hashed rows over words unless an encoder or a tokenizer is given."""
+        encoder = self._encoder or hashed_rows
+        if hasattr(encoder, "encode"):
+            full: Encoder = encoder  # pyright: ignore[reportAssignmentType]
+            return engine_over(full, self._tokenizer)
+        encode: EncodeRows = encoder  # pyright: ignore[reportAssignmentType]
+        if self._tokenizer is None:
+            return TextEngine(encode, pattern_tokens(_WORDS))
+        return TextEngine(encode, real_tokens(self._tokenizer), self._tokenizer)
 
 
-class ResettableProtocol(HttpToolsProtocol):
-    """Lets the application reset its own connection, as a server that is killed does."""
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = {"tei.transport": {"abort": self._abort}}
-
-    def _abort(self) -> None:
-        raw: socket.socket = self.transport.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
-
-
-def _listen(port: int) -> socket.socket:
-    """Listen with the protocol named: asyncio turns Nagle's delay off (40 ms a request) only then."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
-    listener.listen(512)
-    return listener
+async def hashed_rows(texts: Sequence[str], size: int = 768) -> Rows:
+    """A random direction per text, the same in every process."""
+    rows = np.empty((len(texts), size), np.float32)
+    for row, text in zip(rows, texts, strict=True):
+        digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+        source = np.random.default_rng(int.from_bytes(digest, "little"))
+        row[:] = source.standard_normal(size, np.float32)
+    return rows
 
 
 def _free_port() -> int:

@@ -25,8 +25,8 @@ from gateway.errors import (
     UnsupportedServer,
     UpstreamUnavailable,
 )
-from tests.support.tei_contract import Contract
-from tests.support.tei_faults import FaultKind
+from gateway.modelserver.contract import Contract
+from gateway.modelserver.faults import FaultKind
 from tests.support.tei_stub import TEIStub
 
 pytestmark = pytest.mark.anyio

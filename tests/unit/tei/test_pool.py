@@ -20,10 +20,10 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.events import Event, UpstreamCalled, UpstreamRetried
+from gateway.modelserver.contract import Refusal
+from gateway.modelserver.faults import FaultKind
 from gateway.tei.client import TEIClient
 from gateway.tei.line import Limits
-from tests.support.tei_contract import Refusal
-from tests.support.tei_faults import FaultKind
 from tests.support.tei_pools import pool_of, unit_rows
 from tests.support.tei_stub import TEIStub
 

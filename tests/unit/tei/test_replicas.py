@@ -15,11 +15,11 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.events import Event, Hedged, ReplicaChanged, UpstreamRetried, WindowChanged
+from gateway.modelserver.faults import FaultKind
 from gateway.ports import Lane
 from gateway.tei.hedge import FEWEST
 from gateway.tei.identity import GoldenCheck
 from gateway.tei.line import Limits
-from tests.support.tei_faults import FaultKind
 from tests.support.tei_pools import EXPECT, pool_of, unit_rows
 from tests.support.tei_stub import TEIStub
 
@@ -216,7 +216,7 @@ async def test_the_pause_that_a_proxy_asks_for_is_kept() -> None:
     with TEIStub() as stub:
         async with pool_of(stub, events=events) as pool:
             await pool.replica.meet()
-            stub.fail("retry-after", seconds=0.0)
+            stub.fail("retry-after", seconds=1.0)
             started = time.monotonic()
             await pool.embed(["a"])
     assert time.monotonic() - started >= 1.0

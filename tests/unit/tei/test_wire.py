@@ -17,6 +17,8 @@ from gateway.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
+from gateway.modelserver.contract import Contract, ErrorType
+from gateway.modelserver.spoiling import REFUSALS
 from gateway.tei.refusals import BY_TYPE, BackendFailed, InputRejected, TooMuchAtOnce, refusal
 from gateway.tei.wire import (
     Token,
@@ -26,8 +28,6 @@ from gateway.tei.wire import (
     decode_tokens,
     text_json,
 )
-from tests.support.tei_app import FAULT_ERRORS
-from tests.support.tei_contract import Contract
 
 JSON = {"content-type": "application/json"}
 TEXT = {"content-type": "text/plain; charset=utf-8"}
@@ -45,7 +45,7 @@ def coded(*rows: Any) -> bytes:
 
 def test_every_error_type_of_the_server_has_a_meaning() -> None:
     assert sorted(BY_TYPE) == sorted(ERROR_TYPES)
-    assert {kind for kind, _ in FAULT_ERRORS.values()} <= set(BY_TYPE)
+    assert {refusal.error_type for refusal in REFUSALS.values()} <= set(BY_TYPE)
 
 
 @pytest.mark.parametrize("version", ["1.8.1", "1.8.3", "1.9.3"])
@@ -65,7 +65,7 @@ def test_every_error_type_of_the_server_has_a_meaning() -> None:
     ],
 )
 def test_a_typed_refusal_means_the_same_in_every_version(
-    version: str, openai: bool, error_type: str, text: str, expected: type[GatewayError]
+    version: str, openai: bool, error_type: ErrorType, text: str, expected: type[GatewayError]
 ) -> None:
     status = Contract(version=version).status(error_type)
     body = (

@@ -1,0 +1,141 @@
+"""What computes behind the contract: any encoder of texts, or a checkpoint fed with token ids."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol, TypeAlias
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from gateway.encoders.fake import WORDS, FakeEncoder
+from gateway.encoders.local import LocalEncoder
+from gateway.encoders.minilm import MiniLMEncoder
+from gateway.modelserver.batching import Prepared
+from gateway.modelserver.contract import Refusal, backend
+from gateway.modelserver.replies import Rows
+from gateway.modelserver.tokens import (
+    Token,
+    Tokenize,
+    counted_tokens,
+    pattern_tokens,
+    real_tokens,
+)
+from gateway.ports import Encoder
+
+EncodeRows: TypeAlias = Callable[[Sequence[str]], Awaitable[Rows]]
+"""Texts in, raw rows out."""
+
+
+class Engine(Protocol):
+    """Tokens, raw vectors and token states of one model. Knows no prompt, limit or status."""
+
+    @property
+    def has_dense(self) -> bool:
+        """Whether there are Dense modules that could be left out."""
+        ...
+
+    @property
+    def has_states(self) -> bool: ...
+
+    async def tokenize(self, texts: Sequence[str], *, specials: bool) -> list[list[Token]]: ...
+
+    async def decode(self, ids: Sequence[int], *, skip_specials: bool) -> str: ...
+
+    async def pooled(self, batch: Sequence[Prepared], *, dense: bool = True) -> Rows:
+        """Rows before any cut or normalisation, float32."""
+        ...
+
+    async def states(self, batch: Sequence[Prepared]) -> list[Rows]:
+        """One row per token of each input, before pooling."""
+        ...
+
+
+class TextEngine:
+    """Over anything that encodes texts."""
+
+    has_dense = False
+    has_states = False
+
+    def __init__(
+        self, encode: EncodeRows, tokenize: Tokenize, tokenizer: Tokenizer | None = None
+    ) -> None:
+        """Take over parts; `tokenizer` decodes ids, without one they are refused."""
+        self._encode: Final = encode
+        self._tokenize: Final = tokenize
+        self._tokenizer: Final = tokenizer
+
+    async def tokenize(self, texts: Sequence[str], *, specials: bool) -> list[list[Token]]:
+        return await self._tokenize(texts, specials)
+
+    async def decode(self, ids: Sequence[int], *, skip_specials: bool) -> str:
+        if self._tokenizer is None:
+            text = "tokenizer error this encoder has no vocabulary: its token ids mean nothing"
+            raise Refusal("Tokenizer", text, "tokenization")
+        return _decoded(self._tokenizer, ids, skip_specials=skip_specials)
+
+    async def pooled(self, batch: Sequence[Prepared], *, dense: bool = True) -> Rows:  # noqa: ARG002
+        return await self._encode([prepared.text for prepared in batch])
+
+    async def states(self, batch: Sequence[Prepared]) -> list[Rows]:
+        raise backend(f"no token states of {len(batch)} inputs: this encoder has none")
+
+
+class CheckpointEngine:
+    """Over the modules of a sentence-transformers checkpoint, Normalize left out."""
+
+    has_states = True
+
+    def __init__(self, encoder: LocalEncoder) -> None:
+        self._encoder: Final = encoder
+        self._tokenize: Final = real_tokens(encoder.tokenizer)
+
+    @property
+    def has_dense(self) -> bool:
+        return "Dense" in self._encoder.modules
+
+    async def tokenize(self, texts: Sequence[str], *, specials: bool) -> list[list[Token]]:
+        return await self._tokenize(texts, specials)
+
+    async def decode(self, ids: Sequence[int], *, skip_specials: bool) -> str:
+        return _decoded(self._encoder.tokenizer, ids, skip_specials=skip_specials)
+
+    async def pooled(self, batch: Sequence[Prepared], *, dense: bool = True) -> Rows:
+        skip = ("Normalize",) if dense else ("Normalize", "Dense")
+        return await self._encoder.pooled([prepared.ids for prepared in batch], skip=skip)
+
+    async def states(self, batch: Sequence[Prepared]) -> list[Rows]:
+        return await self._encoder.token_states([prepared.ids for prepared in batch])
+
+
+def engine_over(encoder: Encoder, tokenizer: Tokenizer | None = None) -> Engine:
+    """An engine over one of our encoders; `tokenizer` gives real tokens instead of its own."""
+    if isinstance(encoder, LocalEncoder) and tokenizer is None:
+        return CheckpointEngine(encoder)
+    if tokenizer is None and isinstance(encoder, LocalEncoder | MiniLMEncoder):
+        tokenizer = encoder.tokenizer
+    if tokenizer is not None:
+        return TextEngine(rows_of(encoder), real_tokens(tokenizer), tokenizer)
+    exact = type(encoder) is FakeEncoder  # one that counts otherwise is asked for its counts
+    return TextEngine(rows_of(encoder), pattern_tokens(WORDS) if exact else counted_tokens(encoder))
+
+
+def rows_of(encoder: Encoder) -> EncodeRows:
+    """The vectors of an encoder, one call per batch."""
+
+    async def encode(texts: Sequence[str]) -> Rows:
+        return (await encoder.encode(texts)).vectors
+
+    return encode
+
+
+def normalised(rows: Rows) -> Rows:
+    """Unit rows, squares summed in float64 and scaled in float32; zeros become NaN, as TEI's do."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+        return rows * (1.0 / norms).astype(np.float32)[:, None]
+
+
+def _decoded(tokenizer: Tokenizer, ids: Sequence[int], *, skip_specials: bool) -> str:
+    try:
+        return tokenizer.decode(list(ids), skip_special_tokens=skip_specials)
+    except (OverflowError, ValueError) as exc:
+        raise Refusal("Tokenizer", f"tokenizer error {exc}", "tokenization") from exc

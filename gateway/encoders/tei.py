@@ -150,6 +150,11 @@ class TEIEncoder:
             details=tuple(details),
         )
 
+    @property
+    def ready(self) -> list[str]:
+        """Addresses of the replicas that are asked now."""
+        return [replica.where for replica in self._pool.ready()]
+
     async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
         """Encode on the replicas: batched, balanced, repeated on another where one fails."""
         if not texts:

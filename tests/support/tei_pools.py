@@ -1,6 +1,7 @@
 """Pools of TEI replicas for tests, without an encoder around them."""
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -84,3 +85,10 @@ async def unit_rows(texts: Sequence[str]) -> Matrix:
     rows = await hashed_rows(texts)
     norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
     return rows * (1.0 / norms).astype(np.float32)
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait until something becomes true."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  another process changes it
+            await asyncio.sleep(0.01)

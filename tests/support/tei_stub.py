@@ -92,6 +92,11 @@ class TEIStub:
         """Script a fault: see `gateway.modelserver.faults`."""
         self._faults.add(Fault(kind, times, path, seconds))
 
+    @property
+    def faults_left(self) -> list[Any]:
+        """Scripted faults that were not played yet."""
+        return self._faults.state()["faults"]
+
     def heal(self) -> None:
         self._faults.clear()
 

@@ -20,20 +20,12 @@ from gateway.ports import Lane
 from gateway.tei.hedge import FEWEST
 from gateway.tei.identity import GoldenCheck
 from gateway.tei.line import Limits
-from tests.support.tei_pools import EXPECT, pool_of, unit_rows
+from tests.support.tei_pools import EXPECT, eventually, pool_of, unit_rows
 from tests.support.tei_stub import TEIStub
 
 pytestmark = pytest.mark.anyio
 
 TEXTS = [f"text number {number}" for number in range(200)]
-
-
-async def eventually(condition: object, seconds: float = 10.0) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
 
 
 async def test_a_long_call_is_shared_by_all_replicas() -> None:

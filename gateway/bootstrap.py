@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.domain.recording import Recording
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, CATALOG, find_profile, load_profiles
 from gateway.embedding.embedder import Embedder
 from gateway.embedding.profile import ModelProfile
@@ -195,6 +196,7 @@ async def _tei(settings: Settings, profile: ModelProfile, sink: Sink) -> Encoder
             max_tokens=profile.max_tokens,
             dtypes=profile.dtypes,
             goldens=goldens if tei.verify_goldens else (),
+            recording=load_recording(settings, profile),
         ),
         tokenizer=tei.tokenizer,
         wiring=Wiring(
@@ -234,6 +236,23 @@ async def _openai(settings: Settings, profile: ModelProfile, sink: Sink) -> Enco
         max_in_flight=openai.max_in_flight,
         sink=sink,
     )
+
+
+def load_recording(settings: Settings, profile: ModelProfile) -> Recording | None:
+    """Read the recording that the settings name.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is of another space than the profile's.
+    """
+    if settings.recording is None:
+        return None
+    recording = Recording.load(settings.recording)
+    if recording.space != profile.fingerprint():
+        raise ConfigurationError(
+            f"recording {str(settings.recording)!r} is of space {recording.space!r}, but profile "
+            f"{profile.name!r} is {profile.fingerprint()!r}: record the reference of this profile"
+        )
+    return recording
 
 
 async def _local(settings: Settings, profile: ModelProfile, _sink: Sink) -> Encoder:

@@ -28,8 +28,9 @@ from gateway.ports import EncoderInfo, Encoding, Health, Lane
 from gateway.tei.client import TEIClient
 from gateway.tei.delivery import Delivery
 from gateway.tei.discovery import Members, Resolve, resolve
+from gateway.tei.goldens import Agreement
 from gateway.tei.hedge import Hedge
-from gateway.tei.identity import Agreement, Expectation, GoldenCheck
+from gateway.tei.identity import Expectation, GoldenCheck
 from gateway.tei.line import Limits, require_url
 from gateway.tei.pool import Pool
 from gateway.tei.replica import Replica

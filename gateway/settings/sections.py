@@ -250,6 +250,9 @@ class Settings(Section):
     profiles_file: OptionalPath = Field(
         default=None, description="TOML file with further model profiles"
     )
+    recording: OptionalPath = Field(
+        default=None, description="Recorded vectors that TEI servers must reproduce"
+    )
     size: OptionalInt = Field(default=None, description="Vector size of new collections")
     encoder: Literal["auto", "tei", "openai", "local", "minilm", "fake"] = Field(
         default="auto",

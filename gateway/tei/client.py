@@ -15,8 +15,10 @@ from gateway.domain.tokens import may_exceed
 from gateway.errors import UpstreamTimeout
 from gateway.events import Sink, discard
 from gateway.tei.answers import Embedded, checked
+from gateway.tei.examiner import Examiner
 from gateway.tei.gate import Gate
-from gateway.tei.identity import Agreement, Expectation
+from gateway.tei.goldens import Agreement
+from gateway.tei.identity import Expectation
 from gateway.tei.line import Limits, Line
 from gateway.tei.refusals import timed_out
 from gateway.tei.wire import (
@@ -60,7 +62,10 @@ class TEIClient:
             ConfigurationError: the URL is not an http(s) one.
         """
         self._line = Line(url, api_key, limits, sink, address=address, transport=transport)
-        self._gate = Gate(self._line, expect, agreement or Agreement(), on_info)
+        examiner = None
+        if expect is not None:
+            examiner = Examiner(self._line, expect, agreement or Agreement())
+        self._gate = Gate(self._line, examiner, on_info)
         self._size = None if expect is None else expect.size
         self._limits = limits
         self._answered_at = float("-inf")

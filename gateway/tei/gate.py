@@ -1,30 +1,13 @@
 """Nothing passes from a server that was not verified, or was exchanged behind its address."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy as np
-
-from gateway.domain.vectors import Matrix, require_unit
-from gateway.errors import DegenerateVector, UnsupportedServer, UpstreamUnavailable
-from gateway.tei.identity import (
-    PROBE,
-    Agreement,
-    Expectation,
-    golden_texts,
-    require_goldens,
-    require_probe,
-    require_supported,
-)
+from gateway.errors import UpstreamUnavailable
+from gateway.tei.examiner import Examiner
 from gateway.tei.line import Answer, Line
 from gateway.tei.refusals import BackendFailed, unavailable
 from gateway.tei.together import Shared
-from gateway.tei.wire import (
-    Info,
-    decode_info,
-    decode_openai,
-    openai_body,
-    text_json,
-)
+from gateway.tei.wire import Info, decode_info
 
 
 class Gate:
@@ -36,14 +19,12 @@ class Gate:
     def __init__(
         self,
         line: Line,
-        expect: Expectation | None,
-        agreement: Agreement,
+        examiner: Examiner | None,
         on_info: Callable[[Info], None],
     ) -> None:
         self.info: Info | None = None
         self._line = line
-        self._expect = expect
-        self._agreement = agreement
+        self._examiner = examiner
         self._on_info = on_info
         self._checked_connections = 0
         self._checking = Shared(self._check)
@@ -96,36 +77,9 @@ class Gate:
         info = await self.ask()
         if info != self.info:
             self.info = None
-            if self._expect is not None:
-                await self._judge(info, self._expect)
+            if self._examiner is not None:
+                await self._examiner.examine(info)
             self._on_info(info)
             self.info = info
         self._checked_connections = self._line.opened
         return info
-
-    async def _judge(self, info: Info, expect: Expectation) -> None:
-        try:
-            await self._probe(info, expect)
-        except DegenerateVector as exc:
-            raise UnsupportedServer(
-                f"TEI at {self._line.where} answers a probe with a broken vector ({exc}): check its "
-                "--dtype and device"
-            ) from exc
-
-    async def _probe(self, info: Info, expect: Expectation) -> None:
-        where = self._line.where
-        require_supported(where, info, expect)
-        rows, tokens = await self._embed([PROBE])
-        require_probe(where, rows.shape[1], tokens, expect)
-        require_unit(rows, size=expect.size)
-        self._agreement.require(where, rows[0])
-        if expect.goldens:
-            texts, most = golden_texts(expect), max(1, info.max_client_batch_size)
-            starts = range(0, len(texts), most)
-            answers = [(await self._embed(texts[at : at + most]))[0] for at in starts]
-            require_goldens(where, np.concatenate(answers), expect)
-
-    async def _embed(self, texts: Sequence[str]) -> tuple[Matrix, int]:
-        body = openai_body([text_json(text, index) for index, text in enumerate(texts)])
-        answer = await self._line.call("probe", "/v1/embeddings", body)
-        return decode_openai(answer.body, len(texts))

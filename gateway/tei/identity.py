@@ -8,9 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
-from gateway.domain.vectors import Matrix, Vector, shorten
+from gateway.domain.recording import Recording
 from gateway.errors import UnsupportedServer
 from gateway.tei.wire import Info
 
@@ -20,10 +18,6 @@ ADVISED: Final = "1.9.3"
 PROBE: Final = "a"
 PROBE_TOKENS: Final = 4
 """Most tokens of the one-letter probe: the letter, perhaps a word mark, and two specials."""
-GOLDEN_TOLERANCE: Final = 0.02
-"""Room for dtype and engine around the similarities printed in a model card."""
-AGREEMENT: Final = 0.99
-"""Least cosine between two replicas; bfloat16 against float32 stays above 0.997."""
 HALF: Final = frozenset({"float16", "fp16", "f16", "half"})
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -44,7 +38,7 @@ class Expectation:
 
     `model_ids` are the hub names it may go by (the first is ours), `size` the length of its full
     vectors, `max_tokens` the longest input it must read, `dtypes` what it may compute in, `goldens`
-    what its vectors must reproduce.
+    and `recording` what its vectors must reproduce.
     """
 
     model_ids: tuple[str, ...]
@@ -52,6 +46,7 @@ class Expectation:
     max_tokens: int
     dtypes: tuple[str, ...]
     goldens: tuple[GoldenCheck, ...] = ()
+    recording: Recording | None = None
 
 
 def require_supported(where: str, info: Info, expect: Expectation) -> None:
@@ -63,17 +58,17 @@ def require_supported(where: str, info: Info, expect: Expectation) -> None:
     _require_version(where, info)
     if not info.embeds:
         kind = info.model_type if isinstance(info.model_type, str) else ", ".join(info.model_type)
-        _refuse(where, f"serves {info.model_id!r}, a {kind} model", "serve an embedding model")
+        refuse(where, f"serves {info.model_id!r}, a {kind} model", "serve an embedding model")
     _require_dtype(where, info, expect)
     if _HUB_ID.fullmatch(info.model_id) and info.model_id not in expect.model_ids:
-        _refuse(
+        refuse(
             where,
             f"serves model {info.model_id!r}, but {' or '.join(map(repr, expect.model_ids))} is "
             "configured",
             "start it with the configured --model-id, or configure the model that it serves",
         )
     if info.auto_truncate and info.max_input_length < expect.max_tokens:
-        _refuse(
+        refuse(
             where,
             f"cuts texts at {info.max_input_length} tokens without a word (auto_truncate is on), "
             f"but the model reads {expect.max_tokens}",
@@ -88,87 +83,34 @@ def require_probe(where: str, size: int, tokens: int, expect: Expectation) -> No
         UnsupportedServer: the vectors are another model's, or a prompt is put before every text.
     """
     if size != expect.size:
-        _refuse(
+        refuse(
             where,
             f"makes vectors of size {size}, but {expect.model_ids[0]!r} has {expect.size}",
             "it serves another model, or one whose Dense layers were not loaded: check --model-id, "
             f"and use TEI {ADVISED}",
         )
     if tokens > PROBE_TOKENS:
-        _refuse(
+        refuse(
             where,
             f"read {tokens} tokens in a text of one letter: it adds a prompt of its own",
             "start it without --default-prompt and --default-prompt-name; prompts are added here",
         )
 
 
-def require_goldens(where: str, rows: Matrix, expect: Expectation) -> None:
-    """Refuse a server whose vectors of `golden_texts` do not have the cosines of the model card.
-
-    Raises:
-        UnsupportedServer: it runs another model, lacks its Dense layers or rewrites the prompts.
-    """
-    row_of = dict(zip(golden_texts(expect), rows, strict=True))
-    for golden in expect.goldens:
-        cut = shorten(
-            np.stack([row_of[text] for text in (golden.query, *golden.documents)]), golden.size
-        )
-        off = float(np.abs(cut[1:] @ cut[0] - np.asarray(golden.similarities)).max())
-        if not off <= GOLDEN_TOLERANCE:
-            _refuse(
-                where,
-                f"is off by {off:.3f} on the worked example of the model card at size {golden.size}",
-                "it serves another model, or one whose Dense layers were not loaded: check "
-                f"--model-id, use TEI {ADVISED} in float32 (a fine-tune of the model: set "
-                "tei.verify_goldens=false and give it a profile of its own)",
-            )
-
-
-def golden_texts(expect: Expectation) -> list[str]:
-    """Every text of the goldens once."""
-    texts = (text for golden in expect.goldens for text in (golden.query, *golden.documents))
-    return list(dict.fromkeys(texts))
-
-
-class Agreement:
-    """Replicas of one model agree: the first one verified is what the others are held against."""
-
-    def __init__(self) -> None:
-        self._first: tuple[str, Vector] | None = None
-
-    def require(self, where: str, row: Vector) -> None:
-        """Compare a replica's unit vector of `PROBE` with that of the first replica.
-
-        Raises:
-            UnsupportedServer: they are not of one space.
-        """
-        if self._first is None:
-            self._first = (where, row)
-            return
-        other, expected = self._first
-        cosine = float(expected @ row)
-        if not cosine >= AGREEMENT:
-            _refuse(
-                where,
-                f"disagrees with {other} on the same text (cosine {cosine:.3f})",
-                "serve the same model, revision and kind of dtype on every replica",
-            )
-
-
 def _require_version(where: str, info: Info) -> None:
     found = re.match(r"(\d+)\.(\d+)\.(\d+)", info.version)
     if found is None:
-        _refuse(where, f"names its version {info.version!r}", f"use TEI {ADVISED}")
+        refuse(where, f"names its version {info.version!r}", f"use TEI {ADVISED}")
         return
     version = tuple(map(int, found.groups()))
     if version < OLDEST:
-        _refuse(
+        refuse(
             where,
             f"is version {info.version}, which does not know this model's architecture",
             f"use TEI {ADVISED} (1.8.1 is the oldest that can work)",
         )
     if version < DENSE_FROM_DIRECTORY and not _HUB_ID.fullmatch(info.model_id):
-        _refuse(
+        refuse(
             where,
             f"is version {info.version} and serves the local directory {info.model_id!r}: it skips "
             "the model's Dense layers there and answers wrong vectors without an error",
@@ -178,19 +120,20 @@ def _require_version(where: str, info: Info) -> None:
 
 def _require_dtype(where: str, info: Info, expect: Expectation) -> None:
     if info.model_dtype in HALF:
-        _refuse(
+        refuse(
             where,
             f"computes in {info.model_dtype!r}: the model's activations overflow half precision "
             "without an error",
             "start it with --dtype float32",
         )
     if info.model_dtype not in expect.dtypes:
-        _refuse(
+        refuse(
             where,
             f"computes in {info.model_dtype!r}, but the model allows {' or '.join(expect.dtypes)}",
             f"start it with --dtype {expect.dtypes[0]}",
         )
 
 
-def _refuse(where: str, what: str, remedy: str) -> None:
+def refuse(where: str, what: str, remedy: str) -> None:
+    """Raise the error of a server that would answer wrongly."""
     raise UnsupportedServer(f"TEI at {where} {what}: {remedy}")

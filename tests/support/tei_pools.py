@@ -12,8 +12,9 @@ from gateway.events import Event, discard
 from gateway.ports import Encoding, Lane
 from gateway.tei.client import TEIClient
 from gateway.tei.delivery import Delivery
+from gateway.tei.goldens import Agreement
 from gateway.tei.hedge import Hedge
-from gateway.tei.identity import Agreement, Expectation
+from gateway.tei.identity import Expectation
 from gateway.tei.line import Limits
 from gateway.tei.pool import Pool
 from gateway.tei.replica import Replica

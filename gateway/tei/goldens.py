@@ -1,0 +1,116 @@
+"""Does this server make the vectors of the space? Its answers against what is known of them.
+
+Three things may be known: the worked examples of the model card, a recording of the reference, and
+what the other replicas answer.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from gateway.domain.recording import Recording
+from gateway.domain.vectors import Matrix, Vector, require_unit, shorten
+from gateway.tei.identity import ADVISED, Expectation, refuse
+
+GOLDEN_TOLERANCE: Final = 0.02
+"""Room for dtype and engine around the similarities printed in a model card."""
+AGREEMENT: Final = 0.99
+"""Least cosine between two replicas; bfloat16 against float32 stays above 0.997."""
+RECORDED_COSINE: Final = {"float32": 0.9999, "bfloat16": 0.99}
+"""Least cosine to a float32 reference, by the dtype that a server computes in. Measured on the tiny
+checkpoint: float32 engines above 0.999999, bfloat16 at least 0.997 on single short texts, 8-bit
+weights 0.9994 at best."""
+
+
+def require_goldens(where: str, rows: Matrix, expect: Expectation) -> None:
+    """Refuse a server whose vectors of `golden_texts` do not have the cosines of the model card.
+
+    Raises:
+        UnsupportedServer: it runs another model, lacks its Dense layers or rewrites the prompts.
+    """
+    row_of = dict(zip(golden_texts(expect), rows, strict=True))
+    for golden in expect.goldens:
+        cut = shorten(
+            np.stack([row_of[text] for text in (golden.query, *golden.documents)]), golden.size
+        )
+        off = float(np.abs(cut[1:] @ cut[0] - np.asarray(golden.similarities)).max())
+        if not off <= GOLDEN_TOLERANCE:
+            refuse(
+                where,
+                f"is off by {off:.3f} on the worked example of the model card at size {golden.size}",
+                "it serves another model, or one whose Dense layers were not loaded: check "
+                f"--model-id, use TEI {ADVISED} in float32 (a fine-tune of the model: set "
+                "tei.verify_goldens=false and give it a profile of its own)",
+            )
+
+
+def require_recorded_tokens(
+    where: str, texts: Sequence[str], ids: Sequence[Sequence[int]], recording: Recording
+) -> None:
+    """Refuse a server that reads the recording's texts as other tokens than the reference.
+
+    Raises:
+        UnsupportedServer: it has another tokenizer, puts a prompt before texts or rewrites them.
+    """
+    recorded = {item.rendered: item.token_ids for item in recording.items}
+    for text, found in zip(texts, ids, strict=True):
+        if tuple(found) != recorded[text]:
+            refuse(
+                where,
+                f"reads a recorded text as {len(found)} tokens, the reference as "
+                f"{len(recorded[text])}" + (" others" if len(found) == len(recorded[text]) else ""),
+                "it has another tokenizer, rewrites texts, or adds a prompt of its own: start it "
+                "without --default-prompt and --default-prompt-name, with the recorded model",
+            )
+
+
+def require_recorded_vectors(where: str, rows: Matrix, recording: Recording, dtype: str) -> None:
+    """Refuse a server whose vectors of the recording's texts are not those of the reference.
+
+    Raises:
+        UnsupportedServer: it runs another model or revision, a quantised one, or runs it wrongly.
+    """
+    require_unit(rows, size=recording.size)
+    cosines = np.sum(rows * recording.vectors, axis=1)
+    bar = RECORDED_COSINE.get(dtype, RECORDED_COSINE["float32"])
+    worst = int(np.argmin(cosines))
+    if not cosines[worst] >= bar:
+        refuse(
+            where,
+            f"gives a recorded text a vector of cosine {cosines[worst]:.5f} to the reference's (at "
+            f"least {bar} in {dtype}; item {worst}, task {recording.items[worst].task!r})",
+            f"it runs another model, revision or quantisation, or skips layers: use TEI {ADVISED} "
+            "with the recorded model, or record it anew if the change is meant",
+        )
+
+
+def golden_texts(expect: Expectation) -> list[str]:
+    """Every text of the goldens once."""
+    texts = (text for golden in expect.goldens for text in (golden.query, *golden.documents))
+    return list(dict.fromkeys(texts))
+
+
+class Agreement:
+    """Replicas of one model agree: the first one verified is what the others are held against."""
+
+    def __init__(self) -> None:
+        self._first: tuple[str, Vector] | None = None
+
+    def require(self, where: str, row: Vector) -> None:
+        """Compare a replica's unit vector of `PROBE` with that of the first replica.
+
+        Raises:
+            UnsupportedServer: they are not of one space.
+        """
+        if self._first is None:
+            self._first = (where, row)
+            return
+        other, expected = self._first
+        cosine = float(expected @ row)
+        if not cosine >= AGREEMENT:
+            refuse(
+                where,
+                f"disagrees with {other} on the same text (cosine {cosine:.3f})",
+                "serve the same model, revision and kind of dtype on every replica",
+            )

@@ -57,7 +57,9 @@ class CountingEncoder(FakeEncoder):
             if word in text
         }
         encoding.rows[list(refused)] = np.nan
-        return Encoding(encoding.rows, encoding.tokens, refused)
+        refused |= encoding.refused
+        counts = [0 if row in refused else n for row, n in enumerate(encoding.counts or ())]
+        return Encoding(encoding.rows, sum(counts), refused, counts)
 
 
 class FailingStore(MemoryStore):

@@ -303,7 +303,7 @@ async def test_a_refusal_names_the_callers_index_when_others_were_found() -> Non
         await encoder.settle()
 
         with pytest.raises(InputTooLong, match="input 2 has 6 tokens") as refused:
-            await encoder.encode(["a", "b", "far too many words"])
+            _ = (await encoder.encode(["a", "b", "far too many words"])).vectors
 
     assert refused.value.index == 2
 

@@ -247,7 +247,7 @@ async def test_an_error_of_the_call_names_the_callers_index_not_that_among_disti
     encoder = SingleFlightEncoder(FakeEncoder(size=32, max_tokens=4))
 
     with pytest.raises(InputTooLong, match="input 3 has 6 tokens") as refused:
-        await encoder.encode(["a", "b", "a", "far too many words", "b"])
+        _ = (await encoder.encode(["a", "b", "a", "far too many words", "b"])).vectors
 
     assert refused.value.index == 3
 

@@ -31,7 +31,8 @@ def checked(where: str, rows: Matrix, tokens: int, size: int | None) -> Embedded
             service=SERVICE,
         )
     with np.errstate(over="ignore", invalid="ignore"):
-        wrong = ~(np.abs(norms_of(rows) - 1.0) <= UNIT_TOLERANCE)
+        squares = np.vecdot(rows, rows)  # float32 tells a unit vector; `bad_row` measures exactly
+        wrong = ~(np.abs(np.sqrt(squares) - 1.0) <= UNIT_TOLERANCE)
     return Embedded(rows, tokens, tuple(np.flatnonzero(wrong).tolist()) if wrong.any() else ())
 
 

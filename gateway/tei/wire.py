@@ -3,13 +3,14 @@
 Contract of text-embeddings-inference 1.8.1 to 1.9.3 (router/src/http/types.rs).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
 import pybase64
+from numpy.typing import NDArray
 
 from gateway.domain.vectors import Matrix
 from gateway.errors import InvalidText
@@ -122,15 +123,30 @@ def decode_openai(
         data = sorted(data, key=_index)
         if [item.index for item in data] != list(range(count)):
             raise _broken(f"answered {len(data)} vectors with wrong indexes for {count} inputs")
+    width = len(data[0].embedding)
+    if width == 0 or any(len(item.embedding) != width for item in data):
+        raise _broken("answered vectors of different lengths")
     try:
-        rows = [pybase64.b64decode(item.embedding) for item in data]
+        numbers = _numbers([item.embedding for item in data])
     except ValueError as exc:
-        raise _broken("answered a vector that is not base64") from exc
-    width = len(rows[0])
-    if width == 0 or width % 4 or any(len(row) != width for row in rows):
-        raise _broken("answered vectors of different or broken lengths")
-    flat = np.frombuffer(bytearray().join(rows), "<f4").astype(np.float32, copy=False)
-    return flat.reshape(count, -1), answer.usage.prompt_tokens
+        raise _broken("answered a vector that is not base64 of float32") from exc
+    return numbers.reshape(count, -1), answer.usage.prompt_tokens
+
+
+def _numbers(encoded: Sequence[str]) -> NDArray[np.float32]:
+    """Decode vectors of one length, in one piece where no padding stands between them.
+
+    Raises:
+        ValueError: not base64, or not of whole numbers.
+    """
+    padding = encoded[0].count("=")
+    if (len(encoded[0]) * 3 // 4 - padding) % 4:
+        raise ValueError("not a whole number of float32")
+    if padding:
+        joined = bytearray().join([pybase64.b64decode(one, validate=True) for one in encoded])
+    else:
+        joined = pybase64.b64decode_as_bytearray("".join(encoded), validate=True)
+    return np.frombuffer(joined, "<f4").astype(np.float32, copy=False)
 
 
 def decode_native(body: bytes, count: int, headers: Mapping[str, str]) -> tuple[Matrix, int]:

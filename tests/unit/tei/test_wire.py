@@ -19,7 +19,14 @@ from gateway.errors import (
 )
 from gateway.modelserver.contract import Contract, ErrorType
 from gateway.modelserver.spoiling import REFUSALS
-from gateway.tei.refusals import BY_TYPE, BackendFailed, InputRejected, TooMuchAtOnce, refusal
+from gateway.tei.refusals import (
+    BY_TYPE,
+    BackendFailed,
+    BrokenAnswer,
+    InputRejected,
+    TooMuchAtOnce,
+    refusal,
+)
 from gateway.tei.wire import (
     Token,
     decode_info,
@@ -121,6 +128,24 @@ def test_base64_is_read_bit_for_bit_in_the_order_of_the_inputs() -> None:
     assert rows.tobytes() == odd.tobytes()
     assert tokens == 5
     rows[0, 0] = 1.0  # the caller owns the memory
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 384, 767, 768])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_base64_of_any_size_is_read_with_and_without_padding(size: int, count: int) -> None:
+    made = np.random.default_rng(size).standard_normal((count, size)).astype(np.float32)
+    rows, _ = decode_openai(coded(*enumerate(made)), count)
+    assert rows.tobytes() == made.tobytes()
+
+
+@pytest.mark.parametrize(
+    "text", ["AAAAAAAA", "AAAA", "AAA", "AAAA*AAA", "AAAAAA==AAAAAA==", "AA=="]
+)
+def test_base64_that_is_no_vector_is_refused(text: str) -> None:
+    data = [{"embedding": text, "index": index} for index in range(2)]
+    body = json.dumps({"data": data, "usage": {"prompt_tokens": 1}}).encode()
+    with pytest.raises(BrokenAnswer):
+        decode_openai(body, 2)
 
 
 @pytest.mark.parametrize(

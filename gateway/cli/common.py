@@ -22,7 +22,7 @@ ASKED_WRONGLY = 2
 T = TypeVar("T")
 
 out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Config = Annotated[
     Path | None,

@@ -243,7 +243,8 @@ class TEIEncoder:
         except TimeoutError:
             return False, f"{replica.where}: no answer in {HEALTH_SECONDS:g} s"
         except GatewayError as exc:
-            return False, f"{replica.where}: {exc}"
+            told = str(exc)
+            return False, told if replica.where in told else f"{replica.where}: {told}"
         version = replica.client.known.version if replica.client.known else "unknown"
         return True, f"{replica.where}: TEI {version} {state}"
 

@@ -22,7 +22,7 @@ LEVELS = {
     "error": logging.ERROR,
 }
 
-REPLICA = {"closed": "is asked again", "half-open": "is on trial", "open": "is left out"}
+REPLICA = {"closed": "is asked", "half-open": "is on trial", "open": "is left out"}
 
 
 def configure_logs(

@@ -4,8 +4,8 @@ Texts of like length go together; a batch of which one text is to blame is sent 
 text is alone; rows that are no unit vectors are asked of another replica.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
 
 from gateway.errors import GatewayError, UpstreamOverloaded
 from gateway.ports import Encoding, Lane
@@ -107,22 +107,18 @@ class Delivery:
         self, batch: Batch, lane: Lane, clock: Clock, avoid: Sequence[Replica] = ()
     ) -> tuple[Embedded, Replica]:
         async def embed(replica: Replica) -> tuple[Embedded, Replica]:
+            asked.append(replica)
             return await replica.embed(batch, lane, clock), replica
 
-        if self._hedge is None or lane is not Lane.QUERY or len(self._pool.ready(avoid)) < 2:
-            return await self._pool.persist(
-                "embed", clock, embed, avoid=avoid, split=len(batch) > 1
+        def persist(but: Sequence[Replica]) -> Coroutine[Any, Any, tuple[Embedded, Replica]]:
+            return self._pool.persist(
+                "embed", clock, embed, lane=lane, avoid=but, split=len(batch) > 1
             )
+
         asked: list[Replica] = list(avoid)
-
-        async def noted(replica: Replica) -> tuple[Embedded, Replica]:
-            asked.append(replica)
-            return await embed(replica)
-
-        return await self._hedge.race(
-            self._pool.persist("embed", clock, noted, avoid=avoid, split=len(batch) > 1),
-            lambda: self._pool.persist("embed", clock, embed, avoid=asked, split=len(batch) > 1),
-        )
+        if self._hedge is None or lane is not Lane.QUERY or len(self._pool.ready(avoid)) < 2:
+            return await persist(avoid)
+        return await self._hedge.race(persist(avoid), lambda: persist(asked))
 
     def _workers(self, batches: Sequence[Batch]) -> int:
         """Enough batches on their way to fill every window, and one more for each replica."""

@@ -16,6 +16,7 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.events import Sink
+from gateway.ports import Lane
 from gateway.tei.batches import Room
 from gateway.tei.line import Limits
 from gateway.tei.refusals import BackendFailed, BrokenAnswer, unavailable
@@ -26,6 +27,8 @@ from gateway.tei.wire import Token, text_json
 
 T = TypeVar("T")
 
+QUERY_AWAY_SECONDS: Final = 5.0
+"""How long somebody waits for servers that went away to come back; an ingest waits to the deadline."""
 SPLIT_AFTER: Final = 6
 """Answers "full" to one batch after which it is sent in halves: it may be more than ever is free."""
 
@@ -87,6 +90,7 @@ class Pool:
         clock: Clock,
         ask: Callable[[Replica], Awaitable[T]],
         *,
+        lane: Lane = Lane.QUERY,
         avoid: Iterable[Replica] = (),
         split: bool = False,
     ) -> T:
@@ -111,7 +115,7 @@ class Pool:
         seconds = self._limits.timeout_seconds
         patience = Patience(
             full_seconds=seconds,
-            away_seconds=seconds if any(one.up for one in self.replicas) else 0.0,
+            away_seconds=self._away_seconds(lane),
             clock=clock,
             full_attempts=SPLIT_AFTER if split else None,
             may_pause=lambda: not self.ready(but=tried),
@@ -123,6 +127,13 @@ class Pool:
                 for one in self.replicas:
                     one.up = False  # until one answers again, callers are told at once
             raise
+
+    def _away_seconds(self, lane: Lane) -> float:
+        """How long servers that are away are waited for: not at all where none ever was there."""
+        if not any(one.up for one in self.replicas):
+            return 0.0
+        seconds = self._limits.timeout_seconds
+        return min(seconds, QUERY_AWAY_SECONDS) if lane is Lane.QUERY else seconds
 
     async def _choose(self, tried: set[Replica], broken: set[Replica]) -> Replica:
         """The less loaded of two that may be asked: not yet `tried`, or at least not `broken`."""

@@ -45,6 +45,7 @@ class Replica:
         self.window: Final = Window(Bounds(limits.max_in_flight))
         self.up = False
         self.error: GatewayError | None = None
+        self._told = False
         self._limits = limits
         self._sink = sink
         self._breaker = Breaker()
@@ -128,10 +129,10 @@ class Replica:
             self._tell_window()
 
     def _succeed(self) -> None:
-        came_back = not self.ready
+        news = not self.ready or not self._told
         self.up, self.error = True, None
         self._breaker.succeed()
-        if came_back:
+        if news:
             self._tell()
 
     def _fail(self, error: GatewayError, *, at_once: bool = False) -> None:
@@ -172,6 +173,7 @@ class Replica:
         self._tell_window()
 
     def _tell(self) -> None:
+        self._told = True
         state = self._breaker.state
         self._sink(ReplicaChanged(SERVICE, self.where, state.value, self._breaker.reason))
 

@@ -109,7 +109,7 @@ async def test_a_replica_with_a_lasting_fault_is_left_out_with_the_reason(kind: 
         async with encoder_over(ill.url, well.url) as encoder:
             encoding = await encoder.encode(texts, lane=Lane.INGEST)
             health = await encoder.health()
-            assert len(ill.log.requests) <= 2
+            assert {count for _, count in ill.log.requests} == {1}  # probes alone
     assert encoding.vectors.tobytes() == (await expected_of(texts)).tobytes()
     assert health.ok
     assert ill.url in health.detail
@@ -173,8 +173,8 @@ async def test_a_replica_killed_in_mid_run_costs_nothing_and_is_used_again_when_
             dying.kill()
             encoding = await run
             assert encoding.vectors.tobytes() == (await expected_of(texts)).tobytes()
-            left_out = [event for event in events if isinstance(event, ReplicaChanged)]
-            assert (left_out[0].where, left_out[0].state) == (dying.url, "open")
+            changes = [event for event in events if isinstance(event, ReplicaChanged)]
+            assert [(e.where, e.state) for e in changes[2:3]] == [(dying.url, "open")]
             dying.start()
             await eventually(lambda: len(encoder.ready) == 2)
             await encoder.encode(texts[:600], lane=Lane.INGEST)

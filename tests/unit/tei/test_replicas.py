@@ -20,6 +20,7 @@ from gateway.ports import Lane
 from gateway.tei.hedge import FEWEST
 from gateway.tei.identity import GoldenCheck
 from gateway.tei.line import Limits
+from gateway.tei.pool import QUERY_AWAY_SECONDS
 from tests.support.tei_pools import EXPECT, eventually, pool_of, unit_rows
 from tests.support.tei_stub import TEIStub
 
@@ -51,10 +52,13 @@ async def test_a_replica_that_fails_is_left_out_at_once_and_its_work_done_by_the
             ill.fail(kind, times=None, path="/info")
             for number in range(20):
                 await pool.embed([f"text {number}"])
-            left_out = [event for event in events if isinstance(event, ReplicaChanged)]
-            assert left_out[0].where == ill.url
-            assert left_out[0].state == "open"
-            assert left_out[0].reason
+            changes = [event for event in events if isinstance(event, ReplicaChanged)]
+            assert {(event.where, event.state) for event in changes[:2]} == {
+                (ill.url, "closed"),
+                (well.url, "closed"),
+            }
+            assert (changes[2].where, changes[2].state) == (ill.url, "open")
+            assert changes[2].reason
             assert len(ill.log.requests) < 12
             ill.heal()
             await eventually(lambda: all(one.ready for one in pool.pool.replicas))
@@ -135,6 +139,20 @@ async def test_a_server_that_does_not_reproduce_the_model_card_is_refused() -> N
         async with pool_of(stub, expect=replace(EXPECT, goldens=(right, wrong))) as pool:
             with pytest.raises(UnsupportedServer, match="worked example"):
                 await pool.embed(["a"])
+
+
+async def test_somebody_is_told_of_servers_that_went_away_long_before_an_ingest_gives_up() -> None:
+    stub = TEIStub()
+    async with pool_of(stub, limits=Limits(timeout_seconds=60.0)) as pool:
+        with stub:
+            await pool.embed(["a"])
+        ingest = asyncio.create_task(pool.embed(["b"], Lane.INGEST))
+        async with asyncio.timeout(QUERY_AWAY_SECONDS + 10):
+            with pytest.raises(UpstreamUnavailable):
+                await pool.embed(["a"])
+        assert not ingest.done()
+        with stub:
+            await ingest
 
 
 async def test_with_every_replica_wrong_the_caller_is_told_what_to_mend() -> None:

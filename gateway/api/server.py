@@ -14,6 +14,7 @@ from litestar import Litestar
 
 from gateway.api.app import create_app
 from gateway.api.drain import Drain
+from gateway.api.gathering import GatheringProtocol
 from gateway.bootstrap import Runtime, open_runtime
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.settings import Settings
@@ -60,7 +61,7 @@ def server_config(app: Litestar, settings: Settings) -> uvicorn.Config:
         host=settings.server.host,
         port=settings.server.port,
         loop="uvloop",
-        http="httptools",
+        http=GatheringProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -86,4 +86,5 @@ def require_unit(vectors: Matrix, *, size: int) -> Matrix:
 
 def norms_of(vectors: Matrix) -> NDArray[np.float64]:
     """Lengths of rows, summed in float64: squares of float32 over- and underflow in float32."""
-    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    wide = vectors.astype(np.float64)  # a cast of its own is twice as fast as one within the sum
+    return np.sqrt(np.vecdot(wide, wide))

@@ -86,5 +86,6 @@ def require_unit(vectors: Matrix, *, size: int) -> Matrix:
 
 def norms_of(vectors: Matrix) -> NDArray[np.float64]:
     """Lengths of rows, summed in float64: squares of float32 over- and underflow in float32."""
-    wide = vectors.astype(np.float64)  # a cast of its own is twice as fast as one within the sum
+    with np.errstate(invalid="ignore"):  # a signalling NaN is one of the rows to be refused
+        wide = vectors.astype(np.float64)  # twice as fast as a cast within the sum
     return np.sqrt(np.vecdot(wide, wide))

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import Literal
+from typing import Final, Literal
 
 import structlog
 
@@ -23,6 +23,8 @@ LEVELS = {
 }
 
 REPLICA = {"closed": "is asked again", "half-open": "is on trial", "open": "is left out"}
+
+_LOG: Final = structlog.get_logger("gateway")
 
 
 def configure_logs(
@@ -58,7 +60,7 @@ def configure_logs(
 
 def log_events(event: Event) -> None:
     """Log the events that an operator should see (a `Sink`); the frequent ones are metrics only."""
-    log = structlog.get_logger("gateway")
+    log = _LOG
     match event:
         case UpstreamRetried(service=service, operation=operation, slug=slug, attempt=attempt):
             log.warning(

@@ -19,7 +19,9 @@ class GatheringProtocol(HttpToolsProtocol):
     """HTTP/1.1 over a transport that gathers."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(cast("asyncio.Transport", Gathering(transport, self.loop.call_soon)))
+        super().connection_made(
+            cast("asyncio.Transport", Gathering(transport, self.loop.call_soon))
+        )
 
 
 class Gathering:

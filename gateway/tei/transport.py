@@ -46,9 +46,7 @@ class Transport:
         self._open_socket: Final = open_socket
         self._session: aiohttp.ClientSession | None = None
 
-    async def send(
-        self, url: str, body: bytes | None, timeouts: aiohttp.ClientTimeout
-    ) -> Response:
+    async def send(self, url: str, body: bytes | None, timeouts: aiohttp.ClientTimeout) -> Response:
         """GET without a body, POST with one; redirects are not followed."""
         if self._session is None:
             self._session = self._open()

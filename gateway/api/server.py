@@ -20,6 +20,7 @@ from gateway.errors import ConfigurationError, GatewayError
 from gateway.settings import Settings
 
 GC_THRESHOLDS: Final = (50_000, 20, 50)
+"""New objects before young ones are looked at, and how often that before older ones are."""
 
 
 def serve(settings: Settings) -> None:
@@ -76,8 +77,9 @@ def server_config(app: Litestar, settings: Settings) -> uvicorn.Config:
 def rare_collections() -> Generator[None, None, None]:
     """Collect cyclic garbage less often inside; for a process that does nothing but serve.
 
-    Requests leave hardly any cycles, yet Python's defaults look for them every 700 new objects, and
-    through all modules every so often.
+    A request makes thousands of objects and hardly a cycle, yet by default Python looks for cycles
+    every 700 of them, and now and then through all modules: 150 us of the 850 of an embedded query.
+    What is there at the start is never looked at again.
     """
     before = gc.get_threshold()
     gc.collect()

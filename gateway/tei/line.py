@@ -12,7 +12,7 @@ import httpx
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.events import Sink, UpstreamCalled
 from gateway.tei.refusals import SERVICE, refusal, timed_out, unavailable
-from gateway.tei.transport import Response, Transport
+from gateway.tei.transport import Network, Response, Through, Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,12 @@ class Line:
         sink: Sink,
         *,
         address: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Prepare a line; nothing is connected before the first call.
 
-        `address` is the IP address to connect to, where the host of the URL has several.
+        `address` is the IP address to connect to, where the host of the URL has several; `transport`
+        is something else than the network to send through.
 
         Raises:
             ConfigurationError: the address is not an http(s) URL.
@@ -71,11 +73,18 @@ class Line:
         headers = {"content-type": "application/json", "accept": "*/*"}
         if api_key:
             headers["authorization"] = f"Bearer {api_key}"
-        self._transport = Transport(
+        self._transport: Transport = (
+            self._network(headers, secure=base.scheme == "https", address=address)
+            if transport is None
+            else Through(transport, headers)
+        )
+
+    def _network(self, headers: Mapping[str, str], *, secure: bool, address: str | None) -> Network:
+        return Network(
             headers,
-            secure=base.scheme == "https",
+            secure=secure,
             address=address,
-            connections=limits.max_in_flight + 8,
+            connections=self._limits.max_in_flight + 8,
             open_socket=self._open_socket,
         )
 
@@ -115,7 +124,7 @@ class Line:
             timeouts = _timeouts(self._limits, max(0.001, seconds))
         try:
             return await self._transport.send(self._base + path, body, timeouts)
-        except (aiohttp.ClientError, OSError) as exc:
+        except (aiohttp.ClientError, httpx.TransportError, OSError) as exc:
             raise self._failed(exc) from exc
 
     def _failed(self, exc: Exception) -> GatewayError:

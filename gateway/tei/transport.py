@@ -4,9 +4,10 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiohttp
+import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 KEEP_ALIVE_SECONDS: Final = 45.0
@@ -22,7 +23,19 @@ class Response:
     headers: Mapping[str, str]
 
 
-class Transport:
+class Transport(Protocol):
+    """What carries single requests."""
+
+    async def send(
+        self, url: str, body: bytes | None, timeouts: aiohttp.ClientTimeout, /
+    ) -> Response:
+        """GET without a body, POST with one; redirects are not followed."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Network:
     """Sends single requests, and reads each answer in one piece; errors are aiohttp's own."""
 
     def __init__(
@@ -75,6 +88,25 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=READ_BUFFER_BYTES,
         )
+
+
+class Through:
+    """Sends through a transport of httpx, which replaces the network; errors are httpx's own."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, headers: Mapping[str, str]) -> None:
+        self._transport: Final = transport
+        self._headers: Final = dict(headers)
+
+    async def send(
+        self, url: str, body: bytes | None, _timeouts: aiohttp.ClientTimeout
+    ) -> Response:
+        method = "GET" if body is None else "POST"
+        request = httpx.Request(method, url, headers=self._headers, content=body)
+        response = await self._transport.handle_async_request(request)
+        return Response(response.status_code, await response.aread(), response.headers)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
 
 
 class _Pinned(AbstractResolver):

@@ -14,7 +14,7 @@ class Recorder(asyncio.Transport):
         self.sent: list[bytes] = []
         self.closed = False
 
-    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview[int]]) -> None:
+    def writelines(self, list_of_data: "Iterable[bytes | bytearray | memoryview[int]]") -> None:
         self.sent.append(b"".join(list_of_data))
 
     def close(self) -> None:

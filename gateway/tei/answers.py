@@ -30,8 +30,9 @@ def checked(where: str, rows: Matrix, tokens: int, size: int | None) -> Embedded
             "another model now",
             service=SERVICE,
         )
-    good = np.abs(norms_of(rows) - 1.0) <= UNIT_TOLERANCE
-    return Embedded(rows, tokens, () if good.all() else tuple(np.flatnonzero(~good).tolist()))
+    with np.errstate(over="ignore", invalid="ignore"):
+        wrong = ~(np.abs(norms_of(rows) - 1.0) <= UNIT_TOLERANCE)
+    return Embedded(rows, tokens, tuple(np.flatnonzero(wrong).tolist()) if wrong.any() else ())
 
 
 def bad_row(where: str, row: Matrix, place: int) -> DegenerateVector:

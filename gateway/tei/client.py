@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import httpx
-
 from gateway.domain.tokens import may_exceed
 from gateway.errors import UpstreamTimeout
 from gateway.events import Sink, discard
@@ -47,19 +45,17 @@ class TEIClient:
         address: str | None = None,
         agreement: Agreement | None = None,
         on_info: Callable[[Info], None] = lambda _: None,
-        transport: httpx.AsyncBaseTransport | None = None,
         sink: Sink = discard,
     ) -> None:
         """Prepare a client; nothing is sent before the first call.
 
         With `expect`, no vector of a server that does not meet it leaves `embed`, not even after
-        the server was exchanged behind the address. `address` pins the host to one IP address;
-        `transport` replaces the network.
+        the server was exchanged behind the address. `address` pins the host to one IP address.
 
         Raises:
             ConfigurationError: the URL is not an http(s) one.
         """
-        self._line = Line(url, api_key, limits, sink, address=address, transport=transport)
+        self._line = Line(url, api_key, limits, sink, address=address)
         self._gate = Gate(self._line, expect, agreement or Agreement(), on_info)
         self._size = None if expect is None else expect.size
         self._limits = limits

@@ -94,12 +94,12 @@ async def latencies(port: int, message: bytes, calls: int) -> list[float]:
     return found
 
 
-async def throughput(port: int, message: bytes, *, connections: int, seconds: float) -> float:
-    """Calls per second with `connections` clients that never wait."""
+async def throughput(port: int, messages: Sequence[bytes], seconds: float) -> float:
+    """Calls per second with one client for each message, which it sends again and again."""
     stop = time.perf_counter() + seconds
     done = 0
 
-    async def client() -> None:
+    async def client(message: bytes) -> None:
         nonlocal done
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while time.perf_counter() < stop:
@@ -108,7 +108,7 @@ async def throughput(port: int, message: bytes, *, connections: int, seconds: fl
         writer.close()
 
     started = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(connections)))
+    await asyncio.gather(*map(client, messages))
     return done / (time.perf_counter() - started)
 
 
@@ -118,6 +118,15 @@ def bodies() -> tuple[dict[str, object], dict[str, object], dict[str, object]]:
     single = {**bare, "model": "embeddinggemma-300m:document", "dimensions": SIZE}
     batch = {**single, "input": [f"{text} {i}" for i in range(32)]}
     return bare, single, batch
+
+
+def crowd(port: int, body: dict[str, object], connections: int) -> list[bytes]:
+    """The same call with other texts for each connection: texts in flight at once are shared."""
+    texts = cast("list[str]", body["input"])
+    return [
+        request(port, body | {"input": [f"{text} {number}" for text in texts]})
+        for number in range(connections)
+    ]
 
 
 async def check(port: int, body: dict[str, object], texts: Sequence[str]) -> None:
@@ -145,9 +154,8 @@ async def measure(stub: int, gateway: int, rounds: int, seconds: float) -> dict[
         through = statistics.median(await latencies(gateway, request(gateway, single), 300))
         direct.append(alone)
         added.append(through - alone)
-        to = request(gateway, single), request(gateway, batch)
-        rps.append(await throughput(gateway, to[0], connections=64, seconds=seconds))
-        tps.append(32 * await throughput(gateway, to[1], connections=8, seconds=seconds))
+        rps.append(await throughput(gateway, crowd(gateway, single, 64), seconds))
+        tps.append(32 * await throughput(gateway, crowd(gateway, batch, 8), seconds))
         for body in single, batch:
             await check(gateway, body, cast("list[str]", body["input"]))
     return {

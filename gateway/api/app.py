@@ -17,7 +17,7 @@ from gateway.api.conversation import Conversation
 from gateway.api.deadline import Deadline
 from gateway.api.dependencies import DEPENDENCIES
 from gateway.api.drain import Drain
-from gateway.api.guards import require_key
+from gateway.api.guards import RequireKey
 from gateway.api.openai_errors import by_path
 from gateway.bootstrap import Runtime, open_runtime
 from gateway.settings import Settings
@@ -51,8 +51,7 @@ def create_app(settings: Settings, *, open_runtime: OpenRuntime = open_runtime) 
         route_handlers=CONTROLLERS,
         lifespan=[lifespan],
         dependencies=DEPENDENCIES,
-        guards=[require_key],
-        middleware=[Deadline],
+        middleware=[RequireKey, Deadline],
         exception_handlers={Exception: by_path},
         request_max_body_size=settings.server.max_body_bytes,
         openapi_config=None,

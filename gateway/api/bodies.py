@@ -5,6 +5,7 @@ from typing import Any, Final, TypeVar
 
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from litestar.types import Receive, Scope, Send
 from pydantic import BaseModel, ValidationError
 
 from gateway.errors import InvalidRequest, MalformedJSON, PayloadTooLarge, UnsupportedMediaType
@@ -98,6 +99,23 @@ def answer(
     """Answer with a model as JSON."""
     content = model.model_dump_json(exclude_none=exclude_none).encode()
     return Response(content, status_code=status, media_type=JSON, headers=headers)
+
+
+class Written:
+    """An answer as it goes out: nothing is left to be rendered, merged or looked up."""
+
+    def __init__(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """Take a JSON body, and more headers."""
+        self._body = body
+        self._headers = [
+            (b"content-type", JSON.encode()),
+            (b"content-length", b"%d" % len(body)),
+            *((name.encode(), value.encode()) for name, value in headers.items()),
+        ]
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        await send({"type": "http.response.body", "body": self._body, "more_body": False})
 
 
 def json_path(loc: tuple[int | str, ...]) -> str:

@@ -1,8 +1,7 @@
 """The deadline of a request, kept inside Litestar so that its error gets the route's own shape."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from types import TracebackType
 from typing import Final
 
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -25,23 +24,31 @@ class Deadline:
             await self._app(scope, receive, send)
             return
         server: ServerSettings = scope["litestar_app"].state.settings.server
-        async with time_limit(server):
+        async with TimeLimit(server):
             await self._app(scope, receive, send)
 
 
-@asynccontextmanager
-async def time_limit(server: ServerSettings) -> AsyncGenerator[None, None]:
-    """Raise `UpstreamTimeout` when the block takes longer than the operator's deadline."""
-    seconds = server.request_timeout_seconds
-    limit = asyncio.timeout(seconds)
-    try:
-        async with limit:
-            yield
-    except TimeoutError as exc:
-        if not limit.expired():
-            raise
-        raise UpstreamTimeout(
-            f"the request was not done within {seconds:g} s; send less in one request, or raise "
-            "server.request_timeout_seconds",
-            service="gateway",
-        ) from exc
+class TimeLimit:
+    """Raises `UpstreamTimeout` when the block takes longer than the operator's deadline."""
+
+    def __init__(self, server: ServerSettings) -> None:
+        self._seconds: Final = server.request_timeout_seconds
+        self._limit: Final = asyncio.timeout(self._seconds)
+
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            await self._limit.__aexit__(kind, error, trace)
+        except TimeoutError as exc:
+            raise UpstreamTimeout(
+                f"the request was not done within {self._seconds:g} s; send less in one request, or "
+                "raise server.request_timeout_seconds",
+                service="gateway",
+            ) from exc

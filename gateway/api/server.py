@@ -1,10 +1,12 @@
 """`gateway serve`: one uvicorn worker, because the embedded store belongs to one process."""
 
+import gc
 import ipaddress
 import logging
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
 
 import structlog
 import uvicorn
@@ -12,9 +14,13 @@ from litestar import Litestar
 
 from gateway.api.app import create_app
 from gateway.api.drain import Drain
+from gateway.api.gathering import GatheringProtocol
 from gateway.bootstrap import Runtime, open_runtime
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.settings import Settings
+
+GC_THRESHOLDS: Final = (50_000, 20, 50)
+"""New objects before young ones are looked at, and how often that before older ones are."""
 
 
 def serve(settings: Settings) -> None:
@@ -31,7 +37,8 @@ def serve(settings: Settings) -> None:
     async def opened(settings: Settings) -> AsyncGenerator[Runtime, None]:
         try:
             async with open_runtime(settings) as runtime:
-                yield runtime
+                with rare_collections():
+                    yield runtime
         except GatewayError as exc:
             failures.append(exc)
             raise
@@ -55,7 +62,7 @@ def server_config(app: Litestar, settings: Settings) -> uvicorn.Config:
         host=settings.server.host,
         port=settings.server.port,
         loop="uvloop",
-        http="httptools",
+        http=GatheringProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -64,6 +71,25 @@ def server_config(app: Litestar, settings: Settings) -> uvicorn.Config:
         workers=1,
         timeout_graceful_shutdown=settings.server.shutdown_seconds,
     )
+
+
+@contextmanager
+def rare_collections() -> Generator[None, None, None]:
+    """Collect cyclic garbage less often inside; for a process that does nothing but serve.
+
+    A request makes thousands of objects and hardly a cycle, yet by default Python looks for cycles
+    every 700 of them, and now and then through all modules: 150 us of the 850 of an embedded query.
+    What is there at the start is never looked at again.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 class DrainingServer(uvicorn.Server):

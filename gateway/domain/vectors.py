@@ -98,4 +98,6 @@ def _sound(norms: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def norms_of(vectors: Matrix) -> NDArray[np.float64]:
     """Lengths of rows, summed in float64: squares of float32 over- and underflow in float32."""
-    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    with np.errstate(invalid="ignore"):  # a signalling NaN is one of the rows to be refused
+        wide = vectors.astype(np.float64)  # twice as fast as a cast within the sum
+    return np.sqrt(np.vecdot(wide, wide))

@@ -1,5 +1,7 @@
 """Events as Prometheus metrics: base units, one registry per runtime, no global state."""
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
@@ -73,12 +75,16 @@ class Metrics:
         self.in_flight = Gauge(
             "gateway_http_requests_in_flight", "HTTP requests being served", registry=registry
         )
+        # What every request counts is looked up once: the library takes a lock for each look.
+        self._inputs_of = cache(self._inputs.labels)
+        self._tokens_of = cache(self._tokens.labels)
+        self._requests_of = cache(self._requests.labels)
 
     def __call__(self, event: Event) -> None:
         match event:
             case Embedded(task=task, inputs=inputs, tokens=tokens, seconds=seconds):
-                self._inputs.labels(task).inc(inputs)
-                self._tokens.labels(task).inc(tokens)
+                self._inputs_of(task).inc(inputs)
+                self._tokens_of(task).inc(tokens)
                 self._embed.observe(seconds)
             case Truncated(task=task, tokens=tokens):
                 self._truncated.labels(task).inc(tokens)
@@ -96,7 +102,7 @@ class Metrics:
 
     def served(self, method: str, route: str, status: int, seconds: float) -> None:
         """Record one HTTP request; `route` is the path template, never the path itself."""
-        self._requests.labels(method, route, str(status)).observe(seconds)
+        self._requests_of(method, route, str(status)).observe(seconds)
 
     def render(self) -> bytes:
         """Return the page that Prometheus reads, in its text format."""
@@ -114,6 +120,7 @@ class _UpstreamMetrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self._calls_of = cache(self._calls.labels)
         self._retries = Counter(
             "gateway_upstream_retries", "Attempts repeated", ["service", "error"], registry=registry
         )
@@ -139,7 +146,7 @@ class _UpstreamMetrics:
     def __call__(self, event: Event) -> None:
         match event:
             case UpstreamCalled(service=service, operation=operation, outcome=outcome):
-                self._calls.labels(service, operation, outcome).observe(event.seconds)
+                self._calls_of(service, operation, outcome).observe(event.seconds)
             case UpstreamRetried(service=service, slug=slug):
                 self._retries.labels(service, slug).inc()
             case ReplicaChanged(service=service, where=where, state=state):

@@ -1,9 +1,8 @@
 """A server with what we know of its load and health: a window of inputs and a circuit breaker."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 from gateway.errors import (
     ConfigurationError,
@@ -23,6 +22,8 @@ from gateway.tei.refusals import SERVICE, BackendFailed
 from gateway.tei.retry import Clock
 from gateway.tei.window import Bounds, Load, Window
 from gateway.tei.wire import Info, Token
+
+T = TypeVar("T")
 
 GUESS: Final = Room(inputs=32, payload_bytes=2_000_000, tokens=16_384)
 """TEI's defaults, until a server has told its own limits."""
@@ -75,18 +76,21 @@ class Replica:
 
     async def embed(self, batch: Batch, lane: Lane, clock: Clock) -> Embedded:
         """One attempt, begun when the window has room; errors as `TEIClient.embed`."""
-        async with self.window.hold(len(batch), batch.tokens, lane) as load:
+        load = await self.window.take(len(batch), batch.tokens, lane)
+        try:
             clock.start()
-            async with self._watching(load):
-                return await self.client.embed(batch.texts, clock.left)
+            return await self._watched(self.client.embed(batch.texts, clock.left), load)
+        finally:
+            self.window.give_back(load)
 
     async def tokenize(
         self, texts: Sequence[bytes], *, specials: bool, clock: Clock
     ) -> list[list[Token]]:
         """One attempt; no permit is taken."""
         clock.start()
-        async with self._watching(None):
-            return await self.client.tokenize(texts, specials=specials, seconds=clock.left)
+        return await self._watched(
+            self.client.tokenize(texts, specials=specials, seconds=clock.left)
+        )
 
     async def meet(self) -> None:
         """Verify the server now, and ask it from now on; a failure leaves it out.
@@ -107,11 +111,10 @@ class Replica:
             await asyncio.gather(self._trial, return_exceptions=True)
         await self.client.aclose()
 
-    @asynccontextmanager
-    async def _watching(self, load: Load | None) -> AsyncGenerator[None]:
+    async def _watched(self, attempt: Awaitable[T], load: Load | None = None) -> T:
         """Learn from how an attempt ends."""
         try:
-            yield
+            answer = await attempt
         except UpstreamOverloaded:
             if load is not None and self.window.shrink(load):
                 self._tell_window()
@@ -127,6 +130,7 @@ class Replica:
         self._succeed()
         if load is not None and self.window.grow(load):
             self._tell_window()
+        return answer
 
     def _succeed(self) -> None:
         news = not self.ready or not self._told

@@ -8,8 +8,6 @@ little of an ingest waits inside the server: about two forward passes, however m
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -106,18 +104,22 @@ class Window:
         self._size = min(float(most), self._size + GROWTH * load.inputs / self._size)
         return self._size >= most
 
-    @asynccontextmanager
-    async def hold(self, inputs: int, tokens: int, lane: Lane) -> AsyncGenerator[Load]:
-        """Hold a part of the window while inside."""
+    async def take(self, inputs: int, tokens: int, lane: Lane) -> Load:
+        """Take a part of the window, waiting for a turn; `give_back` must follow."""
         load = Load(inputs, tokens, lane)
         if self._queues[Lane.QUERY] or self._queues[Lane.INGEST] or not self._fits(load):
             await self._wait(load)
         else:
-            self._take(load)
-        try:
-            yield load
-        finally:
-            self._give_back(load)
+            self._admitted(load)
+        return load
+
+    def give_back(self, load: Load) -> None:
+        """Free what was taken, for those who wait."""
+        self._taken -= load.inputs
+        if load.lane is Lane.INGEST:
+            self._ingest_inputs -= load.inputs
+            self._ingest_tokens -= load.tokens
+        self._admit()
 
     async def _wait(self, load: Load) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -130,7 +132,7 @@ class Window:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():  # admitted in the very moment of being cancelled
-                self._give_back(load)
+                self.give_back(load)
             elif entry in queue:
                 self._leave(queue, entry)
                 self._admit()
@@ -141,10 +143,12 @@ class Window:
         self._waiting_inputs -= entry[0].inputs
 
     def _admit(self) -> None:
+        if not self._waiting_inputs:
+            return
         while (queue := self._next()) is not None:
             load, turn = entry = queue[0]
             self._leave(queue, entry)
-            self._take(load)
+            self._admitted(load)
             turn.set_result(None)
 
     def _next(self) -> _Queue | None:
@@ -162,7 +166,7 @@ class Window:
             self._leave(queue, queue[0])
         return queue
 
-    def _take(self, load: Load) -> None:
+    def _admitted(self, load: Load) -> None:
         load.epoch = self._epoch
         self._taken += load.inputs
         if load.lane is Lane.INGEST:
@@ -171,13 +175,6 @@ class Window:
             self._streak = 0
         else:
             self._streak += 1
-
-    def _give_back(self, load: Load) -> None:
-        self._taken -= load.inputs
-        if load.lane is Lane.INGEST:
-            self._ingest_inputs -= load.inputs
-            self._ingest_tokens -= load.tokens
-        self._admit()
 
     def _fits(self, load: Load) -> bool:
         return self._fits_all(load) and (load.lane is Lane.QUERY or self._fits_ingest(load))

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromQuery
 
 from gateway.api.bodies import JSON, NDJSON, AnyRequest, answer, read_body, require_type
-from gateway.api.deadline import STREAMED, time_limit
+from gateway.api.deadline import STREAMED, TimeLimit
 from gateway.api.dependencies import provide_collection, runtime_of
 from gateway.api.exceptions import problem
 from gateway.api.ingesting import SOURCE, Rows, documents_of, nothing_ingested, report_of
@@ -86,7 +86,7 @@ class DocumentsController(Controller):
             body.require_size()
             items = ndjson_items(body.pieces(), source=SOURCE)
             return await _ingest(request, await opened(collection), items, body, allow_prompted)
-        async with time_limit(runtime.settings.server):
+        async with TimeLimit(runtime.settings.server):
             documents = documents_of(await read_body(request))
             return await _ingest(request, await opened(collection), documents, None, allow_prompted)
 

@@ -5,7 +5,8 @@ from typing import Final
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 
-from gateway.api.bodies import JSON, AnyRequest, answer, read_body, require_type
+from gateway.api.bodies import JSON, AnyRequest, Written, answer, read_body, require_type
+from gateway.api.dependencies import runtime_of
 from gateway.api.openai_errors import as_openai
 from gateway.api.openai_wire import (
     inputs_of,
@@ -37,9 +38,7 @@ class OpenAIController(Controller):
     exception_handlers = {Exception: as_openai}  # noqa: RUF012  # pyright: ignore[reportUnknownVariableType]
 
     @post("/embeddings", status_code=200, opt={DOC: _EMBEDDINGS})
-    async def embeddings(
-        self, request: AnyRequest, runtime: NamedDependency[Runtime]
-    ) -> Response[bytes]:
+    async def embeddings(self, request: AnyRequest) -> Written:
         """Embed texts, in OpenAI's shape.
 
         Say whether the texts are queries or documents by a model alias
@@ -48,6 +47,7 @@ class OpenAIController(Controller):
         """
         require_type(request, JSON)
         call = read_call(await read_body(request))
+        runtime = runtime_of(request)
         settings, embedder = runtime.settings, runtime.embedder
         task = task_of(call, embedder.profile, settings.server.default_task)
         texts = texts_of(call, settings.server.max_inputs)
@@ -59,10 +59,8 @@ class OpenAIController(Controller):
             allow_prompted=bool(call.allow_prompted),
             truncate=bool(call.truncate),
         )
-        return Response(
-            write_reply(call.model, found, call.encoding_format),
-            media_type=JSON,
-            headers={SPACE_HEADER: embedder.space},
+        return Written(
+            write_reply(call.model, found, call.encoding_format), {SPACE_HEADER: embedder.space}
         )
 
     @get("/models", opt={DOC: Operation("listModels", reply(ModelList))})

@@ -135,3 +135,9 @@ def test_raw_rows_of_another_form_are_refused(vectors: Matrix, told: str) -> Non
 def test_the_last_gate_lets_unit_float32_rows_through_alone(vectors: Matrix, told: str) -> None:
     with pytest.raises(DegenerateVector, match=told):
         require_unit(vectors, size=2)
+
+
+def test_a_signalling_nan_is_refused_without_a_warning() -> None:
+    signalling = np.full((1, 4), 0x7FA00000, np.uint32).view(np.float32)
+    with pytest.raises(DegenerateVector, match="row 0 has norm nan"):
+        require_unit(signalling, size=4)

@@ -44,9 +44,12 @@ class Crowd:
         self._gates[name].set()
 
     async def _hold(self, name: str, inputs: int, lane: Lane, tokens: int) -> None:
-        async with self.window.hold(inputs, tokens, lane):
+        load = await self.window.take(inputs, tokens, lane)
+        try:
             self.entered.append(name)
             await self._gates[name].wait()
+        finally:
+            self.window.give_back(load)
 
 
 async def turns() -> None:
@@ -169,8 +172,8 @@ async def test_one_batch_over_two_passes_still_goes() -> None:
 async def loads(window: Window, count: int) -> Sequence[Load]:
     found: list[Load] = []
     for _ in range(count):
-        async with window.hold(1, 0, Q) as load:
-            found.append(load)
+        found.append(await window.take(1, 0, Q))
+        window.give_back(found[-1])
     return found
 
 

@@ -12,7 +12,7 @@ import httpx
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.events import Sink, UpstreamCalled
 from gateway.tei.refusals import SERVICE, refusal, timed_out, unavailable
-from gateway.tei.transport import transport_to
+from gateway.tei.transport import Network, Response, Through, Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Answer:
     """A successful answer, read to its end."""
 
     body: bytes
-    headers: httpx.Headers
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +84,27 @@ class Line:
         self.where: Final = f"{name} ({address})" if address else name
         self.opened = 0
         self._base = name + base.path.rstrip("/")
-        self._urls: dict[str, httpx.URL] = {}
         self._sink = sink
         self._limits = limits
         self._service = speaks.service
         self._name = speaks.name
         self._refusal = speaks.refusal
-        self._headers = httpx.Headers({"content-type": "application/json", "accept": "*/*"})
+        self._timeouts = _timeouts(limits)
+        headers = {"content-type": "application/json", "accept": "*/*"}
         if api_key:
-            self._headers["authorization"] = f"Bearer {api_key}"
-        self._transport = transport or transport_to(
-            secure=base.scheme == "https",
+            headers["authorization"] = f"Bearer {api_key}"
+        self._transport: Transport = (
+            self._network(headers, secure=base.scheme == "https", address=address)
+            if transport is None
+            else Through(transport, headers)
+        )
+
+    def _network(self, headers: Mapping[str, str], *, secure: bool, address: str | None) -> Network:
+        return Network(
+            headers,
+            secure=secure,
             address=address,
-            connections=limits.max_in_flight + 8,
+            connections=self._limits.max_in_flight + 8,
             open_socket=self._open_socket,
         )
 
@@ -118,11 +126,9 @@ class Line:
         outcome = "ok"
         try:
             response = await self._send(path, body, timeout_seconds)
-            if response.status_code != 200:
-                raise self._refusal(
-                    self.where, response.status_code, response.content, response.headers
-                )
-            return Answer(response.content, response.headers)
+            if response.status != 200:
+                raise self._refusal(self.where, response.status, response.body, response.headers)
+            return Answer(response.body, response.headers)
         except GatewayError as exc:
             outcome = exc.slug
             raise
@@ -133,31 +139,14 @@ class Line:
     async def aclose(self) -> None:
         await self._transport.aclose()
 
-    async def _send(self, path: str, body: bytes | None, seconds: float | None) -> httpx.Response:
-        """Send straight through the transport: no redirect, cookie or login has to be looked for."""
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = httpx.URL(self._base + path)
-        request = httpx.Request(
-            "GET" if body is None else "POST",
-            url,
-            headers=self._headers,
-            content=body,
-            extensions={"timeout": self._timeouts(seconds)},
-        )
+    async def _send(self, path: str, body: bytes | None, seconds: float | None) -> Response:
+        timeouts = self._timeouts
+        if seconds is not None and seconds < _longest(timeouts):
+            timeouts = _timeouts(self._limits, max(0.001, seconds))
         try:
-            return await self._transport.handle_async_request(request)
-        except (httpx.TransportError, httpx.DecodingError, aiohttp.ClientError, OSError) as exc:
+            return await self._transport.send(self._base + path, body, timeouts)
+        except (aiohttp.ClientError, httpx.TransportError, OSError) as exc:
             raise self._failed(exc) from exc
-
-    def _timeouts(self, seconds: float | None) -> dict[str, float]:
-        most = float("inf") if seconds is None else max(0.001, seconds)
-        limits = self._limits
-        return {
-            "connect": min(most, limits.connect_timeout_seconds),
-            "read": min(most, limits.read_timeout_seconds, limits.timeout_seconds),
-            "pool": min(most, limits.pool_timeout_seconds + limits.connect_timeout_seconds),
-        }
 
     def _failed(self, exc: Exception) -> GatewayError:
         """Tell a silent server from one that is away. The transport's own names mix them up."""
@@ -181,6 +170,18 @@ class Line:
         """Open a socket for an address as `socket.getaddrinfo` lists it."""
         self.opened += 1
         return socket.socket(address[0], address[1], address[2])
+
+
+def _timeouts(limits: Limits, most: float = float("inf")) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        sock_connect=min(most, limits.connect_timeout_seconds),
+        sock_read=min(most, limits.read_timeout_seconds, limits.timeout_seconds),
+        connect=min(most, limits.pool_timeout_seconds + limits.connect_timeout_seconds),
+    )
+
+
+def _longest(timeouts: aiohttp.ClientTimeout) -> float:
+    return max(timeouts.sock_connect or 0.0, timeouts.sock_read or 0.0, timeouts.connect or 0.0)
 
 
 def require_url(url: str, name: str = TEI.name) -> httpx.URL:

@@ -1,71 +1,112 @@
-"""httpx's transport seam over aiohttp, the cheapest of the wires measured (decision 9)."""
+"""One keep-alive session of aiohttp to one server, the cheapest of the wires measured (decision 9)."""
 
 import socket
 import ssl
-from collections.abc import Callable
-from typing import Any, Final, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 import aiohttp
 import httpx
-import httpx_aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 KEEP_ALIVE_SECONDS: Final = 45.0
 READ_BUFFER_BYTES: Final = 1 << 18
 
 
-def transport_to(
-    *,
-    secure: bool,
-    address: str | None,
-    connections: int,
-    open_socket: Callable[[tuple[Any, ...]], socket.socket],
-) -> httpx.AsyncBaseTransport:
-    """Return a keep-alive transport to one server; `open_socket` is called for each connection.
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer, whatever its status."""
 
-    `address` is the IP address that every name stands for; None asks the resolver.
-    """
-    context = ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
 
-    def session() -> aiohttp.ClientSession:
+
+class Transport(Protocol):
+    """What carries single requests."""
+
+    async def send(
+        self, url: str, body: bytes | None, timeouts: aiohttp.ClientTimeout, /
+    ) -> Response:
+        """GET without a body, POST with one; redirects are not followed."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Network:
+    """Sends single requests, and reads each answer in one piece; errors are aiohttp's own."""
+
+    def __init__(
+        self,
+        headers: Mapping[str, str],
+        *,
+        secure: bool,
+        address: str | None,
+        connections: int,
+        open_socket: Callable[[tuple[Any, ...]], socket.socket],
+    ) -> None:
+        """Prepare at most so many `connections`; `open_socket` is called for each of them.
+
+        `headers` go with every request. `address` is the IP address that every name stands for;
+        None asks the resolver.
+        """
+        self._headers: Final = dict(headers)
+        self._secure: Final = secure
+        self._address: Final = address
+        self._connections: Final = connections
+        self._open_socket: Final = open_socket
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, url: str, body: bytes | None, timeouts: aiohttp.ClientTimeout) -> Response:
+        """GET without a body, POST with one; redirects are not followed."""
+        if self._session is None:
+            self._session = self._open()
+        method = "GET" if body is None else "POST"
+        async with self._session.request(
+            method, url, data=body, allow_redirects=False, timeout=timeouts
+        ) as response:
+            return Response(response.status, await response.read(), response.headers)
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        """Open a session: only the event loop that uses it can."""
         connector = aiohttp.TCPConnector(
-            limit=connections,
+            limit=self._connections,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
-            ssl=context,
-            resolver=None if address is None else _Pinned(address),
-            socket_factory=open_socket,
+            ssl=ssl.create_default_context() if self._secure else True,
+            resolver=None if self._address is None else _Pinned(self._address),
+            socket_factory=self._open_socket,
         )
         return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=READ_BUFFER_BYTES
+            connector=connector,
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=READ_BUFFER_BYTES,
         )
 
-    return WholeAnswers(verify=context, client=session)
 
+class Through:
+    """Sends through a transport of httpx, which replaces the network; errors are httpx's own."""
 
-class WholeAnswers(httpx_aiohttp.AiohttpTransport):
-    """The transport, reading each answer in one piece: its own way is to stream pieces of 16 KB."""
+    def __init__(self, transport: httpx.AsyncBaseTransport, headers: Mapping[str, str]) -> None:
+        self._transport: Final = transport
+        self._headers: Final = dict(headers)
 
-    _session: aiohttp.ClientSession | None = None
+    async def send(
+        self, url: str, body: bytes | None, _timeouts: aiohttp.ClientTimeout
+    ) -> Response:
+        method = "GET" if body is None else "POST"
+        request = httpx.Request(method, url, headers=self._headers, content=body)
+        response = await self._transport.handle_async_request(request)
+        return Response(response.status_code, await response.aread(), response.headers)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self._session is None:
-            self._session = self.client = self.get_client()
-        seconds = cast("dict[str, float]", request.extensions["timeout"])
-        async with self._session.request(
-            request.method,
-            str(request.url),
-            headers=request.headers,
-            data=request.content or None,
-            allow_redirects=False,
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(
-                sock_connect=seconds["connect"], sock_read=seconds["read"], connect=seconds["pool"]
-            ),
-        ) as response:
-            body = await response.read()
-            return httpx.Response(
-                response.status, headers=response.raw_headers, content=body, request=request
-            )
+    async def aclose(self) -> None:
+        await self._transport.aclose()
 
 
 class _Pinned(AbstractResolver):

@@ -26,14 +26,16 @@ from gateway.events import Sink
 from gateway.tei.line import Limits, Line, Speaks
 from gateway.tei.refusals import (
     RETRY_AFTER_SECONDS,
+    TOLD_CHARACTERS,
+    UNREADABLE,
     BackendFailed,
     InputRejected,
     TooMuchAtOnce,
     advised,
+    printable,
     unavailable,
 )
 
-TOLD_CHARACTERS: Final = 300
 SPENT: Final = "insufficient_quota"
 _NAME: Final = "the embedding server"
 _ECHO: Final = re.compile(r"""input_value=|["']input["']\s*:\s*["'\[{]|last read:""")
@@ -88,7 +90,7 @@ def _told(body: bytes) -> tuple[str, bool]:
     """The server's own words on one line, of bounded length, and whether a quota is spent."""
     try:
         read = _read(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return "", False
     error = read if read.error is None else read.error
     if isinstance(error, str):
@@ -98,9 +100,7 @@ def _told(body: bytes) -> tuple[str, bool]:
 
 
 def _printable(text: str) -> str:
-    text = _ECHO.split(text[: 4 * TOLD_CHARACTERS], maxsplit=1)[0]
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    return line if len(line) <= TOLD_CHARACTERS else f"{line[: TOLD_CHARACTERS - 1]}…"
+    return printable(_ECHO.split(text[: 4 * TOLD_CHARACTERS], maxsplit=1)[0])
 
 
 def _wants_key(said: str) -> GatewayError:

@@ -77,7 +77,7 @@ class OpenAIServer:
         self._checked_connections = 0
         self._answered_at = float("-inf")
         self._space: Matrix | None = None
-        self._checking: Final = Shared(self._check)
+        self._checking: Final = Shared(self._check, SERVICE)
 
     async def embed(self, texts: Sequence[bytes], tokens: int) -> Matrix:
         """Embed texts in JSON that have `tokens` tokens in all: rows in order, unchecked bits.
@@ -87,17 +87,19 @@ class OpenAIServer:
             UnsupportedServer, ConfigurationError: it is not the expected server.
             UpstreamError: after bounded retries.
         """
+        clock = Clock(self._timeout)
 
         async def attempt() -> tuple[Matrix, int | None]:
+            clock.start()
             if not self._is_checked():
                 await self.check()
             body = embeddings_body(texts, self.model or "")
-            answer = await self._line.call("embed", EMBEDDINGS, body)
+            answer = await self._line.call("embed", EMBEDDINGS, body, timeout_seconds=clock.left)
             if not self._is_checked():  # a new connection may end at another server
                 await self.check()
             return decode_embeddings(answer.body, len(texts))
 
-        rows, read = await self._patiently(attempt)
+        rows, read = await self._patiently(attempt, clock)
         self._answered_at = time.monotonic()
         self._require_size(rows)
         if read is not None and read != tokens and self.counts_tokens:
@@ -202,10 +204,8 @@ class OpenAIServer:
                 "anew"
             )
 
-    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]], clock: Clock) -> T:
         try:
-            clock = Clock(self._timeout)
-            clock.start()
             patience = Patience(
                 full_seconds=self._timeout,
                 away_seconds=self._timeout if self._up else 0.0,

@@ -9,6 +9,7 @@ import pybase64
 
 from gateway.domain.vectors import Matrix
 from gateway.errors import UpstreamError
+from gateway.tei.refusals import UNREADABLE
 
 T = TypeVar("T")
 
@@ -88,7 +89,7 @@ def _row(embedding: str | list[float | None]) -> Matrix:
 def _decode(decode: Callable[[bytes], T], body: bytes, route: str) -> T:
     try:
         return decode(body)
-    except msgspec.DecodeError as exc:
+    except UNREADABLE as exc:
         raise _broken(f"answered {route} with a body that is not OpenAI's ({exc})") from exc
 
 

@@ -18,7 +18,6 @@ from gateway.errors import (
     ConfigurationError,
     GatewayError,
     UnsupportedServer,
-    UpstreamError,
     UpstreamOverloaded,
     UpstreamTimeout,
     UpstreamUnavailable,
@@ -277,6 +276,6 @@ async def _met(replica: Replica) -> GatewayError | None:
         await replica.meet()
     except (UpstreamUnavailable, UpstreamTimeout, UpstreamOverloaded, ConfigurationError) as exc:
         return exc
-    except UpstreamError as exc:
+    except GatewayError as exc:
         return UnsupportedServer(f"{replica.where} does not answer as TEI does: {exc}")
     return None

@@ -78,7 +78,30 @@ def plan(
     return batches, refused
 
 
-def _encode(texts: Sequence[str], room: int) -> tuple[dict[int, bytes], dict[int, GatewayError]]:
+def consecutive(texts: Sequence[str], room: Room) -> list[list[bytes]]:
+    """Cut a list into parts in its order, each within the inputs and bytes of one request.
+
+    Raises:
+        InvalidText, InputTooLong: a text that no request can carry, by index.
+    """
+    most = room.payload_bytes - ENVELOPE_BYTES
+    encoded, refused = _encode(texts, most, blank=True)
+    if refused:
+        raise refused[min(refused)]
+    parts: list[list[bytes]] = []
+    used = 0
+    for body in encoded.values():
+        if not parts or len(parts[-1]) == room.inputs or used + len(body) + 1 > most:
+            parts.append([])
+            used = 0
+        parts[-1].append(body)
+        used += len(body) + 1
+    return parts
+
+
+def _encode(
+    texts: Sequence[str], room: int, *, blank: bool = False
+) -> tuple[dict[int, bytes], dict[int, GatewayError]]:
     encoded: dict[int, bytes] = {}
     refused: dict[int, GatewayError] = {}
     for place, text in enumerate(texts):
@@ -87,7 +110,7 @@ def _encode(texts: Sequence[str], room: int) -> tuple[dict[int, bytes], dict[int
         except InvalidText as exc:
             refused[place] = exc
             continue
-        if not text:
+        if not text and not blank:
             refused[place] = InvalidText(f"input {place} is empty", index=place, field="text")
         elif len(body) >= room:
             why = f"it has {len(body)} bytes, one request takes {room}"

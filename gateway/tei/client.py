@@ -20,7 +20,7 @@ from gateway.tei.gate import Gate
 from gateway.tei.goldens import Agreement
 from gateway.tei.identity import Expectation
 from gateway.tei.line import Limits, Line
-from gateway.tei.refusals import timed_out
+from gateway.tei.refusals import BrokenAnswer, timed_out
 from gateway.tei.wire import (
     Info,
     Token,
@@ -115,7 +115,7 @@ class TEIClient:
             BrokenAnswer: the answer is not one vector of the right size for each text.
             GatewayError: what the refusal of the server means.
         """
-        info = await self._gate.require()
+        info = await self._gate.require(seconds)
         if info.auto_truncate and may_exceed(max(map(len, texts)), info.max_input_length):
             body, path, read = native_body(texts), "/embed", decode_native
         else:
@@ -123,16 +123,24 @@ class TEIClient:
         answer = await self._gate.call("embed", path, body, info, timeout_seconds=seconds)
         rows, tokens = read(answer.body, len(texts), answer.headers)
         self._answered_at = time.monotonic()
-        return checked(self.where, rows, tokens, self._size)
+        try:
+            return checked(self.where, rows, tokens, self._size)
+        except BrokenAnswer:  # of another size: another model answers now
+            self._gate.forget()
+            raise
 
     async def tokenize(
         self, texts: Sequence[bytes], *, specials: bool, seconds: float | None = None
     ) -> list[list[Token]]:
         """The model's tokens of texts in JSON; nothing is truncated, no permit is taken."""
-        info = await self._gate.require()
+        info = await self._gate.require(seconds)
         body = tokenize_body(texts, add_special_tokens=specials)
         answer = await self._gate.call("tokenize", "/tokenize", body, info, timeout_seconds=seconds)
         return decode_tokens(answer.body, len(texts))
+
+    def forget(self) -> None:
+        """Believe nothing of this server until it is examined anew."""
+        self._gate.forget()
 
     async def aclose(self) -> None:
         await self._gate.aclose()

@@ -66,49 +66,81 @@ class Delivery:
 
         Its rows were bad from the `doubted` replicas, which are asked last.
         """
+        refusers: list[Replica] = []
         try:
-            answer, replica = await self._send(batch, call.lane, clock, doubted)
+            answer, replica = await self._send(batch, call.lane, clock, doubted, refusers)
         except BLAMES_AN_INPUT as exc:
-            await self._deliver_apart(call, batch, clock, doubted, exc)
-        except UpstreamOverloaded as exc:
+            if len(batch) == 1 and await self._is_to_blame(exc, refusers):
+                call.refuse(batch.places[0], exc)
+            else:
+                await self._deliver_halves(call, batch, clock, doubted)
+        except UpstreamOverloaded:
             if len(batch) == 1 or clock.left <= 0:
                 raise
-            await self._deliver_apart(call, batch, clock, doubted, exc)
+            await self._deliver_halves(call, batch, clock, doubted)
         else:
-            call.take(batch, answer, counted=bool(doubted))
             self._learn(batch, answer)
-            if not answer.bad:
-                return
-            if not doubted and self._pool.ready(but=[replica]):
-                await self._deliver(call, batch.only(answer.bad), self._pool.clock(), [replica])
-                return
-            for row in answer.bad:
-                place = batch.places[row]
-                call.refuse(place, bad_row(replica.where, answer.rows[row], place))
+            call.take(batch, answer, counted=bool(doubted))
+            if answer.bad:
+                await self._deliver_bad(call, batch, answer, replica, doubted)
 
-    async def _deliver_apart(
+    async def _deliver_bad(
         self,
         call: Call,
         batch: Batch,
-        clock: Clock,
+        answer: Embedded,
+        replica: Replica,
         doubted: Sequence[Replica],
-        error: GatewayError,
+    ) -> None:
+        """Have bad rows made once more by another replica, if there is one; else refuse them."""
+        if not doubted and self._pool.ready(but=[replica]):
+            await self._deliver(call, batch.only(answer.bad), self._pool.clock(), [replica])
+            return
+        for row in answer.bad:
+            place = batch.places[row]
+            call.refuse(place, bad_row(replica.where, answer.rows[row], place))
+
+    async def _deliver_halves(
+        self, call: Call, batch: Batch, clock: Clock, doubted: Sequence[Replica]
     ) -> None:
         """One of its texts may be to blame: send halves, until that text is alone."""
-        if len(batch) == 1:
-            if isinstance(error, BackendFailed | InputRejected):
-                await self._pool.require_well(error)
-            call.refuse(batch.places[0], error)
-            return
-        for half in batch.halves():
+        for half in batch.halves() if len(batch) > 1 else (batch,):
             await self._deliver(call, half, clock, doubted)
 
+    async def _is_to_blame(self, error: GatewayError, refusers: Sequence[Replica]) -> bool:
+        """Tell whether a text is at fault, rather than the servers that failed on it.
+
+        A server that failed, and did not say what is wrong with the text, is examined anew first;
+        one that does not pass is left out.
+
+        Raises:
+            GatewayError: `error`, when no server passes and none is left to ask.
+        """
+        if not isinstance(error, BackendFailed | InputRejected):
+            return True
+        if any(await together([one.prove() for one in dict.fromkeys(refusers)])):
+            return True
+        if not self._pool.ready():
+            raise error
+        return False
+
     async def _send(
-        self, batch: Batch, lane: Lane, clock: Clock, avoid: Sequence[Replica] = ()
+        self,
+        batch: Batch,
+        lane: Lane,
+        clock: Clock,
+        avoid: Sequence[Replica],
+        refusers: list[Replica],
     ) -> tuple[Embedded, Replica]:
+        """Have a batch embedded; `refusers` takes those for whom a text of it may be to blame."""
+
         async def embed(replica: Replica) -> tuple[Embedded, Replica]:
             asked.append(replica)
-            return await replica.embed(batch, lane, clock), replica
+            try:
+                return await replica.embed(batch, lane, clock), replica
+            except BLAMES_AN_INPUT:
+                refusers.append(replica)
+                raise
 
         def persist(but: Sequence[Replica]) -> Coroutine[Any, Any, tuple[Embedded, Replica]]:
             return self._pool.persist(

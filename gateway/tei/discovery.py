@@ -93,7 +93,7 @@ async def _retire(replica: Replica) -> None:
     try:
         with suppress(TimeoutError):
             async with asyncio.timeout(RETIRE_SECONDS):
-                while replica.window.load:  # noqa: ASYNC110  others empty it
+                while replica.busy:  # noqa: ASYNC110  others empty it
                     await asyncio.sleep(0.05)
     finally:
         await replica.aclose()

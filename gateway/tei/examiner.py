@@ -7,7 +7,7 @@ import numpy as np
 
 from gateway.domain.recording import Recording
 from gateway.domain.vectors import Matrix, require_unit
-from gateway.errors import DegenerateVector, UnsupportedServer
+from gateway.errors import DegenerateVector, InvalidRequest, UnsupportedServer
 from gateway.tei.goldens import (
     Agreement,
     golden_texts,
@@ -17,6 +17,7 @@ from gateway.tei.goldens import (
 )
 from gateway.tei.identity import PROBE, Expectation, require_probe, require_supported
 from gateway.tei.line import Line
+from gateway.tei.refusals import InputRejected, TooMuchAtOnce
 from gateway.tei.wire import (
     Info,
     decode_openai,
@@ -25,6 +26,9 @@ from gateway.tei.wire import (
     text_json,
     tokenize_body,
 )
+
+PERMITS_SHARE: Final = 4
+"""Examining takes at most one in so many of the server's permits: others are at work meanwhile."""
 
 
 class Examiner:
@@ -49,19 +53,35 @@ class Examiner:
                 f"TEI at {self._line.where} answers a probe with a broken vector ({exc}): check its "
                 "--dtype and device"
             ) from exc
+        except (InvalidRequest, InputRejected, TooMuchAtOnce) as exc:
+            raise UnsupportedServer(
+                f"TEI at {self._line.where} refuses texts that it must read ({exc}): check the "
+                "limits that it was started with"
+            ) from exc
 
     async def _examine(self, info: Info) -> None:
         where, expect = self._line.where, self._expect
         require_supported(where, info, expect)
         rows, tokens = await self._embed([PROBE])
         require_probe(where, rows.shape[1], tokens, expect)
-        require_unit(rows, size=expect.size)
-        self._agreement.require(where, rows[0])
+        probe = require_unit(rows, size=expect.size)[0]
         if expect.goldens:
             rows = await self._embed_all(golden_texts(expect), info)
             require_goldens(where, rows, expect)
         if expect.recording is not None:
             await self._compare(expect.recording, info)
+        self._agreement.require(where, probe)
+
+    async def is_same(self) -> bool:
+        """Ask the probe again: whether the server is still the one that was examined."""
+        rows, _ = await self._embed([PROBE])
+        return rows.shape[1] == self._expect.size and self._agreement.same(
+            self._line.where, rows[0]
+        )
+
+    def forget(self) -> None:
+        """The server is not asked any more."""
+        self._agreement.leave(self._line.where)
 
     async def _compare(self, recording: Recording, info: Info) -> None:
         texts = [item.rendered for item in recording.items]
@@ -82,7 +102,7 @@ class Examiner:
 
 
 def _batches(texts: Sequence[str], info: Info) -> list[Sequence[str]]:
-    most = max(1, info.max_client_batch_size)
+    most = max(1, min(info.max_client_batch_size, info.max_concurrent_requests // PERMITS_SHARE))
     return [texts[at : at + most] for at in range(0, len(texts), most)]
 
 

@@ -1,11 +1,12 @@
 """Nothing passes from a server that was not verified, or was exchanged behind its address."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 
 from gateway.errors import UpstreamUnavailable
 from gateway.tei.examiner import Examiner
 from gateway.tei.line import Answer, Line
-from gateway.tei.refusals import BackendFailed, unavailable
+from gateway.tei.refusals import BackendFailed, timed_out, unavailable
 from gateway.tei.together import Shared
 from gateway.tei.wire import Info, decode_info
 
@@ -27,20 +28,21 @@ class Gate:
         self._examiner = examiner
         self._on_info = on_info
         self._checked_connections = 0
+        self._calls = 0
         self._checking = Shared(self._check)
 
     async def ask(self) -> Info:
         """Ask `/info`, without believing it."""
         return decode_info((await self._line.call("info", "/info")).body)
 
-    async def require(self) -> Info:
-        """Return the verified server's info, checking it first where needed.
+    async def require(self, seconds: float | None = None) -> Info:
+        """Return the verified server's info, checking it first where needed, for so long at most.
 
         Raises:
             UnsupportedServer: it does not meet the expectation.
             UpstreamError: it could not be asked; one attempt, shared by all who wait.
         """
-        return self.info or await self.check()
+        return self.info or await self._within(seconds, self.check())
 
     async def check(self, *, anew: bool = False) -> Info:
         """Check the server again, as `require`; a check under way is joined.
@@ -56,9 +58,11 @@ class Gate:
     ) -> Answer:
         """POST to the server that said `info`; its answer is held back until that is sure.
 
-        A connection opened since the last check may end at another server: then `/info` is asked
-        again first.
+        A connection opened since the last check may end at another server: then it is asked again
+        who it is, and the probe. (An address stands for one server: behind a balancer that hides
+        several, nobody can tell which of them answered.)
         """
+        self._calls += 1
         try:
             answer = await self._line.call(operation, path, body, timeout_seconds=timeout_seconds)
         except BackendFailed:
@@ -66,20 +70,43 @@ class Gate:
         except UpstreamUnavailable:
             self.info = None
             raise
-        if self._line.opened != self._checked_connections and await self.check() != info:
+        finally:
+            self._calls -= 1
+        if self._line.opened == self._checked_connections:
+            return answer
+        if await self._within(timeout_seconds, self.check()) != info:
             raise unavailable(f"another server took over at {self._line.where}: asking again")
         return answer
 
+    def forget(self) -> None:
+        """The server is not believed, and judges no other, until it is examined anew."""
+        self.info = None
+        if self._examiner is not None:
+            self._examiner.forget()
+
     async def aclose(self) -> None:
         self._checking.cancel()
+        self.forget()
 
     async def _check(self) -> Info:
+        opened, busy = self._line.opened, self._calls > 0
         info = await self.ask()
-        if info != self.info:
+        examiner, same = self._examiner, info == self.info
+        if examiner is not None and not (same and await examiner.is_same()):
             self.info = None
-            if self._examiner is not None:
-                await self._examiner.examine(info)
+            await examiner.examine(info)
+        if not same or self.info is None:
             self._on_info(info)
             self.info = info
-        self._checked_connections = self._line.opened
+        # what was opened by others meanwhile was perhaps not asked: the next call looks again
+        self._checked_connections = opened if busy else self._line.opened
         return info
+
+    async def _within(self, seconds: float | None, checking: Awaitable[Info]) -> Info:
+        try:
+            async with asyncio.timeout(seconds):
+                return await checking
+        except TimeoutError as exc:
+            raise timed_out(
+                f"TEI at {self._line.where} could not be verified before the deadline"
+            ) from exc

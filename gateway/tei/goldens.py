@@ -92,25 +92,32 @@ def golden_texts(expect: Expectation) -> list[str]:
 
 
 class Agreement:
-    """Replicas of one model agree: the first one verified is what the others are held against."""
+    """Replicas of one model agree: each is held against those that were verified before it."""
 
     def __init__(self) -> None:
-        self._first: tuple[str, Vector] | None = None
+        self._rows: dict[str, Vector] = {}
 
     def require(self, where: str, row: Vector) -> None:
-        """Compare a replica's unit vector of `PROBE` with that of the first replica.
+        """Compare a replica's unit vector of `PROBE` with those of the other replicas.
 
         Raises:
             UnsupportedServer: they are not of one space.
         """
-        if self._first is None:
-            self._first = (where, row)
-            return
-        other, expected = self._first
-        cosine = float(expected @ row)
-        if not cosine >= AGREEMENT:
-            refuse(
-                where,
-                f"disagrees with {other} on the same text (cosine {cosine:.3f})",
-                "serve the same model, revision and kind of dtype on every replica",
-            )
+        for other, expected in self._rows.items():
+            cosine = float(expected @ row)
+            if other != where and not cosine >= AGREEMENT:
+                refuse(
+                    where,
+                    f"disagrees with {other} on the same text (cosine {cosine:.3f})",
+                    "serve the same model, revision and kind of dtype on every replica",
+                )
+        self._rows[where] = row
+
+    def same(self, where: str, row: Vector) -> bool:
+        """Tell whether a replica still answers what it answered when it was verified."""
+        known = self._rows.get(where)
+        return known is None or float(known @ row) >= AGREEMENT
+
+    def leave(self, where: str) -> None:
+        """Forget a replica that is not asked any more: a wrong one must not judge the others."""
+        self._rows.pop(where, None)

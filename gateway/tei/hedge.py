@@ -15,14 +15,20 @@ REMEMBERED: Final = 200
 FEWEST: Final = 20
 """Answers that must be known before anything is hedged."""
 QUANTILE: Final = 0.95
+SAVED: Final = 5.0
 
 
 class Hedge:
-    """Remembers how long the last answers took; at most one call in twenty is asked twice."""
+    """Remembers how long the last answers took; at most one call in twenty is asked twice.
+
+    Each call earns a twentieth of a second question, and no more than `SAVED` are saved up, so that
+    servers which all become slow are not asked twice for everything.
+    """
 
     def __init__(self, sink: Sink) -> None:
         self._seconds: deque[float] = deque(maxlen=REMEMBERED)
         self._sink = sink
+        self._earned = 1.0
 
     @property
     def patience(self) -> float | None:
@@ -36,17 +42,21 @@ class Hedge:
     ) -> T:
         """Return the first answer; an error counts only when there is no other answer to come."""
         started = time.perf_counter()
+        self._earned = min(SAVED, self._earned + 1.0 - QUANTILE)
         tasks = [asyncio.create_task(first)]
         try:
-            done, _ = await asyncio.wait(tasks, timeout=self.patience)
+            patience = self.patience if self._earned >= 1.0 else None
+            done, _ = await asyncio.wait(tasks, timeout=patience)
             if not done:
+                self._earned -= 1.0
                 tasks.append(asyncio.create_task(second()))
                 await _one_succeeded(tasks)
                 self._sink(Hedged(SERVICE, won=_succeeded(tasks[1])))
             winner = next((task for task in tasks if _succeeded(task)), tasks[0])
-            return await winner
-        finally:
+            answer = await winner
             self._seconds.append(time.perf_counter() - started)
+            return answer
+        finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

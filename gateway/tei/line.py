@@ -1,5 +1,6 @@
 """One keep-alive HTTP line to one server: a single attempt each, foreign errors made ours."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,9 @@ from gateway.errors import ConfigurationError, GatewayError
 from gateway.events import Sink, UpstreamCalled
 from gateway.tei.refusals import SERVICE, refusal, timed_out, unavailable
 from gateway.tei.transport import Network, Response, Through, Transport
+
+NEARLY_ALL: Final = 0.95
+"""A request with at least so much of its deadline left has the usual time-outs, made once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +129,15 @@ class Line:
         started = time.perf_counter()
         outcome = "ok"
         try:
-            response = await self._send(path, body, timeout_seconds)
-            if response.status != 200:
-                raise self._refusal(self.where, response.status, response.body, response.headers)
-            return Answer(response.body, response.headers)
+            response = self._accepted(await self._send(path, body, timeout_seconds))
         except GatewayError as exc:
             outcome = exc.slug
             raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        else:
+            return Answer(response.body, response.headers)
         finally:
             seconds = time.perf_counter() - started
             self._sink(UpstreamCalled(self._service, operation, outcome, seconds))
@@ -141,18 +147,23 @@ class Line:
 
     async def _send(self, path: str, body: bytes | None, seconds: float | None) -> Response:
         timeouts = self._timeouts
-        if seconds is not None and seconds < _longest(timeouts):
+        if seconds is not None and seconds < NEARLY_ALL * self._limits.timeout_seconds:
             timeouts = _timeouts(self._limits, max(0.001, seconds))
         try:
             return await self._transport.send(self._base + path, body, timeouts)
         except (aiohttp.ClientError, httpx.TransportError, OSError) as exc:
             raise self._failed(exc) from exc
 
+    def _accepted(self, response: Response) -> Response:
+        if response.status != 200:
+            raise self._refusal(self.where, response.status, response.body, response.headers)
+        return response
+
     def _failed(self, exc: Exception) -> GatewayError:
         """Tell a silent server from one that is away. The transport's own names mix them up."""
         cause = exc.__cause__ or exc
         server = f"{self._name} at {self.where}"
-        if isinstance(cause, aiohttp.SocketTimeoutError):
+        if isinstance(cause, aiohttp.SocketTimeoutError) or type(exc) is TimeoutError:
             limits = self._limits
             bound = limits.read_timeout_seconds < limits.timeout_seconds
             setting = "read_timeout_seconds" if bound else "timeout_seconds"
@@ -174,14 +185,11 @@ class Line:
 
 def _timeouts(limits: Limits, most: float = float("inf")) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(
+        total=min(most, limits.timeout_seconds),  # an answer that only drips in ends, too
         sock_connect=min(most, limits.connect_timeout_seconds),
         sock_read=min(most, limits.read_timeout_seconds, limits.timeout_seconds),
         connect=min(most, limits.pool_timeout_seconds + limits.connect_timeout_seconds),
     )
-
-
-def _longest(timeouts: aiohttp.ClientTimeout) -> float:
-    return max(timeouts.sock_connect or 0.0, timeouts.sock_read or 0.0, timeouts.connect or 0.0)
 
 
 def require_url(url: str, name: str = TEI.name) -> httpx.URL:

@@ -13,17 +13,18 @@ from gateway.errors import (
     ConfigurationError,
     GatewayError,
     UpstreamError,
+    UpstreamRejected,
     UpstreamUnavailable,
 )
 from gateway.events import Sink
 from gateway.ports import Lane
-from gateway.tei.batches import Room
+from gateway.tei.batches import Room, consecutive
 from gateway.tei.line import Limits
 from gateway.tei.refusals import BackendFailed, BrokenAnswer, unavailable
 from gateway.tei.replica import Replica
 from gateway.tei.retry import Clock, Patience, patiently
 from gateway.tei.together import together
-from gateway.tei.wire import Token, text_json
+from gateway.tei.wire import Token
 
 T = TypeVar("T")
 
@@ -45,12 +46,11 @@ class Pool:
         """Ask a server for the tokens of texts.
 
         Raises:
-            InvalidText: a text cannot be sent.
+            InvalidText, InputTooLong: a text cannot be sent, by index.
             UpstreamError, ConfigurationError: as `embed`.
         """
         room = await self.room()
-        encoded = [text_json(text, place) for place, text in enumerate(texts)]
-        parts = [encoded[at : at + room.inputs] for at in range(0, len(encoded), room.inputs)]
+        parts = consecutive(texts, room)
         found: list[list[Token]] = []
         for part in parts:
             clock = self.clock()
@@ -67,22 +67,6 @@ class Pool:
         """Replicas that may be asked, without some."""
         left_out = set(but)
         return [one for one in self.replicas if one.ready and one not in left_out]
-
-    async def require_well(self, error: GatewayError) -> None:
-        """Have servers prove themselves on the probe before a text is blamed for an `error`.
-
-        Raises:
-            GatewayError: `error`, where no server passes: then it is not the text.
-        """
-
-        async def passes(replica: Replica) -> bool:
-            with suppress(GatewayError):
-                await replica.client.verify(anew=True)
-                return True
-            return False
-
-        if not any(await together([passes(one) for one in self.ready()])):
-            raise error
 
     async def persist(
         self,
@@ -167,9 +151,10 @@ class Pool:
         """
         if len(self.replicas) == 1:
             return error
-        if isinstance(error, ConfigurationError | UpstreamUnavailable) and not self.ready():
+        wrong = isinstance(error, ConfigurationError) or type(error) is UpstreamRejected
+        if (wrong or isinstance(error, UpstreamUnavailable)) and not self.ready():
             return self._nobody()
-        return unavailable(str(error)) if isinstance(error, ConfigurationError) else error
+        return unavailable(str(error)) if wrong else error
 
     def _nobody(self) -> GatewayError:
         """The error of a call that no replica can serve: what each of them says."""

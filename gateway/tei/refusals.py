@@ -30,6 +30,12 @@ RETRY_AFTER_SECONDS: Final = 1.0
 """What we advise callers: TEI itself never sends Retry-After."""
 
 
+TOLD_CHARACTERS: Final = 300
+"""Most characters of a server's own words that are told on."""
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading a body that is not the expected JSON raises."""
+
+
 class BackendFailed(UpstreamUnavailable):
     """Inference failed (424: out of memory, a CUDA error): may pass once, rarely twice."""
 
@@ -64,12 +70,19 @@ def refusal(where: str, status: int, body: bytes, headers: Mapping[str, str]) ->
     if headers.get("content-type", "").startswith("application/json"):
         try:
             told = _read_error(body)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             told = _ErrorBody()
-    text = told.error or told.message
+    text = printable(told.error or told.message)
     by_type = BY_TYPE.get(told.error_type or told.type)
     error = by_type(f"TEI at {where}: {text}") if by_type else _by_status(where, status)
     return advised(error, headers)
+
+
+def printable(text: str) -> str:
+    """A server's own words on one line, no longer than a message should be."""
+    text = text[: 4 * TOLD_CHARACTERS]
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return line if len(line) <= TOLD_CHARACTERS else f"{line[: TOLD_CHARACTERS - 1]}…"
 
 
 def advised(error: GatewayError, headers: Mapping[str, str]) -> GatewayError:

@@ -2,23 +2,25 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from gateway.errors import (
     ConfigurationError,
     GatewayError,
     UpstreamOverloaded,
+    UpstreamRejected,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
 from gateway.events import ReplicaChanged, Sink, WindowChanged
 from gateway.ports import Lane
-from gateway.tei.answers import Embedded
+from gateway.tei.answers import Embedded, bad_row
 from gateway.tei.batches import Batch, Room
 from gateway.tei.breaker import Breaker, State
 from gateway.tei.client import TEIClient
 from gateway.tei.line import Limits
-from gateway.tei.refusals import SERVICE, BackendFailed
+from gateway.tei.refusals import SERVICE, BackendFailed, BrokenAnswer, InputRejected, TooMuchAtOnce
 from gateway.tei.retry import Clock
 from gateway.tei.window import Bounds, Load, Window
 from gateway.tei.wire import Info, Token
@@ -47,6 +49,8 @@ class Replica:
         self.up = False
         self.error: GatewayError | None = None
         self._told = False
+        self._uses = 0
+        self._closed = False
         self._limits = limits
         self._sink = sink
         self._breaker = Breaker()
@@ -71,26 +75,46 @@ class Replica:
     @property
     def room(self) -> Room:
         """What one request to it may hold now."""
-        most = min(self._room.inputs, self.window.ingest_size)
+        most = min(self._room.inputs, self.window.largest)
         return Room(max(1, most), self._limits.payload_bytes, self._room.tokens)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody still waits for it."""
+        return self._uses > 0
 
     async def embed(self, batch: Batch, lane: Lane, clock: Clock) -> Embedded:
         """One attempt, begun when the window has room; errors as `TEIClient.embed`."""
-        load = await self.window.take(len(batch), batch.tokens, lane)
+        self._uses += 1
         try:
-            clock.start()
-            return await self._watched(self.client.embed(batch.texts, clock.left), load)
+            load = await self.window.take(len(batch), batch.tokens, lane)
+            try:
+                clock.start()
+                answer = await self._watched(self.client.embed(batch.texts, clock.left), load)
+            finally:
+                self.window.give_back(load)
         finally:
-            self.window.give_back(load)
+            self._uses -= 1
+        if answer.bad:
+            self._fail(bad_row(self.where, answer.rows[answer.bad[0]], batch.places[answer.bad[0]]))
+        else:
+            self._succeed()
+        return answer
 
     async def tokenize(
         self, texts: Sequence[bytes], *, specials: bool, clock: Clock
     ) -> list[list[Token]]:
         """One attempt; no permit is taken."""
         clock.start()
-        return await self._watched(
-            self.client.tokenize(texts, specials=specials, seconds=clock.left)
-        )
+        self._uses += 1
+        try:
+            answer = await self._watched(
+                self.client.tokenize(texts, specials=specials, seconds=clock.left)
+            )
+        finally:
+            self._uses -= 1
+        self._succeed()
+        return answer
 
     async def meet(self) -> None:
         """Verify the server now, and ask it from now on; a failure leaves it out.
@@ -98,18 +122,32 @@ class Replica:
         Raises:
             GatewayError: why it is left out.
         """
-        try:
-            await self.client.verify(anew=not self.ready)
-        except GatewayError as exc:
-            self._fail(exc, at_once=True)
-            raise
-        self._succeed()
+        await self._verify(anew=not self.ready)
+
+    async def prove(self) -> bool:
+        """Have the server examined anew; one that fails is left out."""
+        with suppress(GatewayError):  # kept in `error`
+            await self._verify(anew=True)
+            return True
+        return False
 
     async def aclose(self) -> None:
+        self._closed = True
         if self._trial is not None:
             self._trial.cancel()
             await asyncio.gather(self._trial, return_exceptions=True)
         await self.client.aclose()
+
+    async def _verify(self, *, anew: bool) -> None:
+        self._uses += 1
+        try:
+            await self.client.verify(anew=anew)
+        except GatewayError as exc:
+            self._fail(exc, at_once=True)
+            raise
+        finally:
+            self._uses -= 1
+        self._succeed()
 
     async def _watched(self, attempt: Awaitable[T], load: Load | None = None) -> T:
         """Learn from how an attempt ends."""
@@ -119,15 +157,14 @@ class Replica:
             if load is not None and self.window.shrink(load):
                 self._tell_window()
             raise
-        except BackendFailed:
-            raise
-        except (UpstreamUnavailable, UpstreamTimeout) as exc:
+        except (BackendFailed, InputRejected, TooMuchAtOnce):
+            raise  # perhaps the texts are to blame
+        except (UpstreamUnavailable, UpstreamTimeout, BrokenAnswer) as exc:
             self._fail(exc)
             raise
-        except ConfigurationError as exc:
+        except (ConfigurationError, UpstreamRejected) as exc:
             self._fail(exc, at_once=True)
             raise
-        self._succeed()
         if load is not None and self.window.grow(load):
             self._tell_window()
         return answer
@@ -144,7 +181,10 @@ class Replica:
         self._breaker.fail(str(error), at_once=at_once)
         if self._breaker.state is not before:
             self._tell()
-        if not self.ready and self._trial is None:
+        if self.ready:
+            return
+        self.client.forget()
+        if self._trial is None and not self._closed:
             self._trial = asyncio.create_task(self._come_back())
             self._trial.add_done_callback(self._came_back)
 

@@ -66,7 +66,8 @@ class Patience:
 
     def stops(self, state: RetryCallState) -> bool:
         error = _error(state)
-        if isinstance(error, UpstreamOverloaded) and state.attempt_number == self.full_attempts:
+        most = self.full_attempts
+        if isinstance(error, UpstreamOverloaded) and most and state.attempt_number >= most:
             return True
         away = isinstance(error, UpstreamUnavailable) and not isinstance(error, BackendFailed)
         limit = self.away_seconds if away and self.may_pause() else self.full_seconds
@@ -99,6 +100,7 @@ async def patiently(
         return await attempt()
     except GatewayError as exc:
         failed = exc
+    patience.clock.start()  # it may have failed before it had a turn
 
     async def again() -> T:
         """Hand the first failure on, then attempt: calls that succeed at once cost no machinery."""

@@ -58,9 +58,12 @@ class Network:
         self._connections: Final = connections
         self._open_socket: Final = open_socket
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def send(self, url: str, body: bytes | None, timeouts: aiohttp.ClientTimeout) -> Response:
         """GET without a body, POST with one; redirects are not followed."""
+        if self._closed:
+            raise aiohttp.ClientConnectionError("the line is closed")
         if self._session is None:
             self._session = self._open()
         method = "GET" if body is None else "POST"
@@ -70,6 +73,7 @@ class Network:
             return Response(response.status, await response.read(), response.headers)
 
     async def aclose(self) -> None:
+        self._closed = True
         if self._session is not None:
             await self._session.close()
 

@@ -76,13 +76,17 @@ class Window:
     @property
     def ingest_size(self) -> int:
         """Inputs of the ingest that may be in flight now."""
-        room = self.size - max(1, self.size // RESERVE)
-        if self._bounds.pass_inputs is not None:
-            room = min(room, PASSES * self._bounds.pass_inputs)
-        return max(1, room)
+        return self._share(self.size)
+
+    @property
+    def largest(self) -> int:
+        """Inputs of the ingest that may be in flight when the window is at its full size."""
+        return self._share(self._bounds.inputs)
 
     def resize(self, bounds: Bounds) -> None:
-        """Begin anew with other bounds; what is in flight stays in flight."""
+        """Begin anew if the bounds are others; what is in flight stays in flight."""
+        if bounds == self._bounds:
+            return
         self._bounds = bounds
         self._size = float(bounds.inputs)
         self._epoch += 1
@@ -175,6 +179,12 @@ class Window:
             self._streak = 0
         else:
             self._streak += 1
+
+    def _share(self, size: int) -> int:
+        room = size - max(1, size // RESERVE)
+        if self._bounds.pass_inputs is not None:
+            room = min(room, PASSES * self._bounds.pass_inputs)
+        return max(1, room)
 
     def _fits(self, load: Load) -> bool:
         return self._fits_all(load) and (load.lane is Lane.QUERY or self._fits_ingest(load))

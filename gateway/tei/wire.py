@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gateway.domain.vectors import Matrix
 from gateway.errors import InvalidText
-from gateway.tei.refusals import SERVICE, BrokenAnswer
+from gateway.tei.refusals import SERVICE, UNREADABLE, BrokenAnswer
 
 T = TypeVar("T")
 
@@ -169,7 +169,7 @@ def decode_tokens(body: bytes, count: int) -> list[list[Token]]:
 def _decode(decode: Callable[[bytes], T], body: bytes, route: str) -> T:
     try:
         return decode(body)
-    except msgspec.DecodeError as exc:
+    except UNREADABLE as exc:
         raise _broken(f"answered {route} with a body that is not TEI's ({exc})") from exc
 
 

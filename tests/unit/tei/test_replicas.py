@@ -34,9 +34,9 @@ async def test_a_long_call_is_shared_by_all_replicas() -> None:
     with stubs[0], stubs[1], stubs[2]:
         async with pool_of(*stubs) as pool:
             rows, _ = await pool.embed(TEXTS, Lane.INGEST)
-            served = [sum(count for _, count in stub.log.requests) for stub in stubs]
+            served = [sum(n for _, n in stub.log.requests if n > 1) for stub in stubs]
     assert rows.tobytes() == (await unit_rows(TEXTS)).tobytes()
-    assert sum(served) == len(TEXTS) + 3  # a probe each
+    assert sum(served) == len(TEXTS)  # requests of one input are probes
     assert min(served) > len(TEXTS) / 3 / 2
 
 
@@ -53,12 +53,9 @@ async def test_a_replica_that_fails_is_left_out_at_once_and_its_work_done_by_the
             for number in range(20):
                 await pool.embed([f"text {number}"])
             changes = [event for event in events if isinstance(event, ReplicaChanged)]
-            assert {(event.where, event.state) for event in changes[:2]} == {
-                (ill.url, "closed"),
-                (well.url, "closed"),
-            }
-            assert (changes[2].where, changes[2].state) == (ill.url, "open")
-            assert changes[2].reason
+            left_out = [event for event in changes if event.state == "open"]
+            assert {event.where for event in left_out} == {ill.url}
+            assert left_out[0].reason
             assert len(ill.log.requests) < 12
             ill.heal()
             await eventually(lambda: all(one.ready for one in pool.pool.replicas))
@@ -239,7 +236,7 @@ async def test_a_late_query_is_asked_of_a_second_replica_and_the_first_answer_co
     events: list[Event] = []
     with TEIStub() as one, TEIStub() as two:
         async with pool_of(one, two, events=events, hedge=True) as pool:
-            for number in range(FEWEST + 5):
+            for number in range(FEWEST + 80):
                 await pool.embed([f"warm {number}"])
             events.clear()
             one.fail("slow", times=None, seconds=3.0)
@@ -259,6 +256,7 @@ async def test_an_ingest_is_never_hedged() -> None:
         async with pool_of(one, two, events=events, hedge=True) as pool:
             for number in range(FEWEST + 5):
                 await pool.embed([f"warm {number}"])
+            events.clear()
             one.fail("slow", times=3, seconds=0.2)
             two.fail("slow", times=3, seconds=0.2)
             await pool.embed(TEXTS, Lane.INGEST)

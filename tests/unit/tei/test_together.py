@@ -79,12 +79,12 @@ async def test_one_who_gives_up_does_not_end_the_run_for_the_others() -> None:
     assert impatient.cancelled()
 
 
-async def test_a_run_that_is_cancelled_ends_for_all() -> None:
+async def test_a_run_that_its_owner_ends_is_an_outage_to_those_who_wait() -> None:
     work = Work()
     shared = Shared(work.run)
     asked = asyncio.create_task(shared.join())
     await asyncio.sleep(0)
     shared.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(UpstreamUnavailable):
         await asked
     shared.cancel()  # nothing is under way any more

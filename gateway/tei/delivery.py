@@ -72,6 +72,8 @@ class Delivery:
         except BLAMES_AN_INPUT as exc:
             if len(batch) == 1 and await self._is_to_blame(exc, refusers):
                 call.refuse(batch.places[0], exc)
+            elif clock.left <= 0:
+                raise
             else:
                 await self._deliver_halves(call, batch, clock, doubted)
         except UpstreamOverloaded:

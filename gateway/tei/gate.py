@@ -2,13 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from gateway.errors import UpstreamUnavailable
+from gateway.events import discard
 from gateway.tei.examiner import Examiner
 from gateway.tei.line import Answer, Line
 from gateway.tei.refusals import BackendFailed, timed_out, unavailable
+from gateway.tei.retry import Clock, Patience, patiently
 from gateway.tei.together import Shared
 from gateway.tei.wire import Info, decode_info
+
+CHECK_SECONDS: Final = 5.0
+"""How long an answer is held back for a server that is too full to say who it is."""
 
 
 class Gate:
@@ -74,7 +80,10 @@ class Gate:
             self._calls -= 1
         if self._line.opened == self._checked_connections:
             return answer
-        if await self._within(timeout_seconds, self.check()) != info:
+        # a full server is asked again here, so that the work behind the answer is not done twice
+        patience = Patience(CHECK_SECONDS, CHECK_SECONDS, Clock(CHECK_SECONDS))
+        checking = patiently(self.check, "verify", patience, discard)
+        if await self._within(timeout_seconds, checking) != info:
             raise unavailable(f"another server took over at {self._line.where}: asking again")
         return answer
 

@@ -142,6 +142,8 @@ class Replica:
         self._uses += 1
         try:
             await self.client.verify(anew=anew)
+        except UpstreamOverloaded:
+            raise  # alive, and not asked yet who it is
         except GatewayError as exc:
             self._fail(exc, at_once=True)
             raise

@@ -1,0 +1,155 @@
+"""Pictures as inline SVG, drawn from a few numbers; colours come from the page's style."""
+
+from collections.abc import Iterator, Sequence
+from math import log2, log10
+from typing import Final
+
+import numpy as np
+
+from gateway.parity.layers.rows import Floats
+
+WIDTH: Final = 520
+HEIGHT: Final = 260
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 40
+LEAST: Final = -9
+"""Exponent at which distances end: float32 itself is no finer than that."""
+MAP: Final = 300
+
+
+def histogram(cosines: Floats, bar: float) -> str:
+    """How many texts lie how far from the reference, one column per half a decimal place."""
+    steps = np.floor(_exponents(cosines) * 2) / 2
+    edges = np.arange(LEAST, 0.5, 0.5)
+    counts = [int((steps == edge).sum()) for edge in edges]
+    most = max(1, *counts)
+    limit = log10(max(1 - bar, 10.0**LEAST))
+    parts = [*_x_decades(), *_y_counts(most)]
+    for edge, count in zip(edges, counts, strict=True):
+        if count:
+            x, wide = _x(edge), _x(edge + 0.5) - _x(edge) - 3
+            tall = (HEIGHT - TOP - BOTTOM) * count / most
+            kind = "good" if edge < limit else "bad"
+            y = HEIGHT - BOTTOM - tall
+            parts.append(
+                f'<rect class="{kind}" x="{x + 1.5:.1f}" y="{y:.1f}" width="{wide:.1f}" '
+                f'height="{tall:.1f}" rx="2"><title>{count} texts</title></rect>'
+            )
+    at = _x(limit)
+    parts.append(
+        f'<line class="bar" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+    )
+    return _svg(WIDTH, HEIGHT, parts, "Histogram of distances to the reference")
+
+
+def drift(tokens: Sequence[int], cosines: Floats, bar: float) -> str:
+    """Each text as a dot: its tokens to the right, its distance upwards."""
+    longest = max(log2(max(tokens)), 4.0)
+    first = 2.0
+    exponents = _exponents(cosines)
+
+    def x(count: int) -> float:
+        share = (log2(max(count, 4)) - first) / (longest - first)
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+    parts: list[str] = []
+    for power in range(2, int(longest) + 1):
+        parts.append(_tick(x(2**power), HEIGHT - BOTTOM + 18, f"{2**power}", "middle"))
+    for exponent in range(LEAST, 1, 3):
+        y = _y(exponent)
+        parts.append(
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
+        parts.append(_tick(LEFT - 8, y + 4, _power(exponent), "end"))
+    limit = _y(log10(max(1 - bar, 10.0**LEAST)))
+    parts.append(
+        f'<line class="bar" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{limit:.1f}" y2="{limit:.1f}"/>'
+    )
+    for count, exponent, cosine in zip(tokens, exponents, cosines, strict=True):
+        kind = "good" if cosine >= bar else "bad"
+        parts.append(
+            f'<circle class="{kind}" cx="{x(count):.1f}" cy="{_y(float(exponent)):.1f}" r="4">'
+            f"<title>{count} tokens, cosine {cosine:.8f}</title></circle>"
+        )
+    parts.append(_tick((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "tokens", "middle"))
+    return _svg(WIDTH, HEIGHT, parts, "Distance to the reference by length")
+
+
+def heat_map(matrix: Floats, kind: str) -> str:
+    """A square of cells; `kind` chooses the colours: `similarity` or `difference`."""
+    cell = MAP / len(matrix)
+    least, most = float(matrix.min()), float(matrix.max())
+    if kind == "difference":
+        least, most = 0.0, max(most, 1e-12)
+    span = (most - least) or 1.0
+    parts = [
+        f'<rect x="{column * cell:.2f}" y="{row * cell:.2f}" width="{cell + 0.3:.2f}" '
+        f'height="{cell + 0.3:.2f}" fill="{_colour((value - least) / span, kind)}"/>'
+        for row, line in enumerate(matrix.tolist())
+        for column, value in enumerate(line)
+    ]
+    return _svg(MAP, MAP, parts, f"Heat map of the {kind}")
+
+
+def _exponents(cosines: Floats) -> Floats:
+    """Decimal exponents of 1 - cosine, bounded to the picture."""
+    return np.log10(np.clip(1 - cosines, 10.0**LEAST, 1.0))
+
+
+def _x(exponent: float) -> float:
+    """Place of an exponent from `LEAST` to 0.5, left to right."""
+    return LEFT + (exponent - LEAST) / (0.5 - LEAST) * (WIDTH - LEFT - RIGHT)
+
+
+def _y(exponent: float) -> float:
+    """Height of an exponent from `LEAST` to 0, bottom to top."""
+    tall = HEIGHT - TOP - BOTTOM
+    return HEIGHT - BOTTOM - (exponent - LEAST) / -LEAST * tall
+
+
+def _x_decades() -> Iterator[str]:
+    for exponent in range(LEAST, 1, 1):
+        yield _tick(_x(exponent), HEIGHT - BOTTOM + 18, _power(exponent), "middle")
+    base = HEIGHT - BOTTOM
+    yield f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{base}" y2="{base}"/>'
+    yield _tick((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "1 − cosine", "middle")
+
+
+def _y_counts(most: int) -> Iterator[str]:
+    tall = HEIGHT - TOP - BOTTOM
+    for share in (0.0, 0.5, 1.0):
+        y = HEIGHT - BOTTOM - tall * share
+        yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield _tick(LEFT - 8, y + 4, f"{most * share:g}", "end")
+
+
+def _tick(x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text}</text>'
+
+
+def _power(exponent: int) -> str:
+    if exponent == 0:
+        return "1"
+    return f'10<tspan dy="-5" font-size="8">{exponent}</tspan>'
+
+
+_RAMPS: Final = {
+    "similarity": ((247, 250, 252), (144, 190, 222), (34, 94, 168), (8, 29, 88)),
+    "difference": ((255, 252, 245), (253, 190, 133), (217, 71, 1), (127, 39, 4)),
+}
+
+
+def _colour(share: float, kind: str) -> str:
+    """A colour of a ramp, from light to dark."""
+    ramp = _RAMPS[kind]
+    place = min(max(share, 0.0), 1.0) * (len(ramp) - 1)
+    low = min(int(place), len(ramp) - 2)
+    part = place - low
+    mixed = (round(a + (b - a) * part) for a, b in zip(ramp[low], ramp[low + 1], strict=True))
+    return "#{:02x}{:02x}{:02x}".format(*mixed)
+
+
+def _svg(width: int, height: int, parts: Sequence[str], label: str) -> str:
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">'
+        f"{''.join(parts)}</svg>"
+    )

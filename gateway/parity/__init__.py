@@ -1,4 +1,4 @@
-"""Proof that a candidate makes the vectors of the reference: `gateway parity`, and for tests
+"""Proof that a candidate makes the vectors of the reference: `gateway parity`, and for tests this.
 
     from gateway.parity import assert_parity
 

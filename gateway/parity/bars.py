@@ -33,7 +33,7 @@ class Bars:
 
 
 def _top(first: float, five: float, ten: float) -> Mapping[int, float]:
-    return MappingProxyType({1: first, 5: five, 10: ten})
+    return {1: first, 5: five, 10: ten}
 
 
 FLOAT32: Final = Bars(
@@ -55,15 +55,16 @@ BFLOAT16: Final = Bars(
     dtype="bfloat16",
     cosine_min=0.99,
     cosine_p01=0.99,
-    cosine_mean=0.998,
-    component=0.03,
+    cosine_mean=0.999,
+    component=0.02,
     norm=0.01,
     batch=0.99,
-    spearman=0.99,
-    top=_top(0.85, 0.9, 0.9),
+    spearman=0.995,
+    top=_top(0.9, 0.95, 0.95),
     golden=0.02,
-    source="measured on the tiny checkpoint on a CPU: mean 0.9998, least 0.997 alone and 0.994 in "
-    "company; raw norms 0.997 to 1.003",
+    source="measured on the tiny checkpoint on a CPU over this corpus: least 0.99988, mean 0.99995, "
+    "Spearman 0.99993, top 5 at 99.6%; single short texts of other sets go down to 0.997, in company "
+    "to 0.994; raw norms 0.997 to 1.003",
 )
 QUANTISED: Final = Bars(
     dtype="int8",

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway import __version__
 from gateway.parity.compare import Comparison
 from gateway.parity.corpus import corpus_fingerprint
 from gateway.parity.truth import Truth
@@ -47,7 +46,7 @@ def make_report(
         texts=len(items),
         longest=max(len(item.token_ids) for item in items),
         at=at,
-        versions={**own_versions(), "gateway": __version__},
+        versions=own_versions(),
         comparisons=tuple(comparisons),
     )
 

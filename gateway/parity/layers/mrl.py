@@ -11,7 +11,7 @@ from gateway.parity.layers.rows import cosines, least
 NAME = "mrl"
 PROVES = (
     "our cut of the candidate's vector equals truncate_dim with normalisation, and its own "
-    "`dimensions`"
+    "dimensions"
 )
 
 
@@ -26,14 +26,8 @@ class Matryoshka:
         figures: dict[str, Figure] = {f"{n}": cosine for n, cosine in self.to_reference.items()}
         figures |= {f"{n}_by_server": cosine for n, cosine in self.to_server.items()}
         failures = [
-            f"at size {size} {whose} differs: cosine {cosine:.6f}, at least {bars.cosine_min} is "
-            "parity"
-            for whose, found in (
-                ("our cut of the candidate's vector", self.to_reference),
-                ("the cut that the candidate makes itself", self.to_server),
-            )
-            for size, cosine in found.items()
-            if not cosine >= bars.cosine_min
+            *_failures("our cut of the candidate's vector", self.to_reference, bars),
+            *_failures("the cut that the candidate makes itself", self.to_server, bars),
         ]
         return judged(NAME, PROVES, figures, failures)
 
@@ -49,6 +43,17 @@ def compare_mrl(
         {size: _least(rows, size, cut) for size, cut in reference.items()},
         {size: _least(rows, size, cut) for size, cut in server.items()},
     )
+
+
+def _failures(whose: str, found: Mapping[int, float], bars: Bars) -> list[str]:
+    far = {size: cosine for size, cosine in found.items() if not cosine >= bars.cosine_min}
+    if not far:
+        return []
+    sizes = ", ".join(map(str, far))
+    return [
+        f"{whose} differs at {sizes}: cosine {min(far.values()):.6f}, at least {bars.cosine_min} is "
+        "parity"
+    ]
 
 
 def _least(rows: Matrix, size: int, cut: Matrix) -> float:

@@ -35,11 +35,15 @@ class Specials:
 
     def judge(self, bars: Bars) -> Judged:
         figures: dict[str, Figure] = dict(self.cosines)
-        failures = [
-            f"{kind.replace('_', ' ')}: cosine {found:.6f}, at least {bars.cosine_min} is parity"
-            for kind, found in self.cosines.items()
-            if not found >= bars.cosine_min
-        ]
+        far = {kind: found for kind, found in self.cosines.items() if not found >= bars.cosine_min}
+        failures = (
+            [
+                f"{', '.join(far).replace('_', ' ')}: cosine {min(far.values()):.6f}, at least "
+                f"{bars.cosine_min} is parity"
+            ]
+            if far
+            else []
+        )
         if self.refused is not None:
             figures["over_the_limit"] = "refused" if self.refused else "taken"
         if self.refused is False:

@@ -34,8 +34,14 @@ def _verdict(report: Report) -> str:
         f'<header class="verdict {kind}"><p class="kicker">gateway parity</p><h1>{word}</h1>'
         f"<p>{told} the vectors of <b>{escape(report.reference)}</b> for {report.texts} texts of "
         f"up to {report.longest:,} tokens in the space <code>{escape(report.space)}</code>.</p>"
-        "</header>"
+        f"{_failed(report)}</header>"
     )
+
+
+def _failed(report: Report) -> str:
+    """The layers that failed, in words, for those who read no further."""
+    names = dict.fromkeys(layer.layer for one in report.comparisons for layer in one.failed)
+    return f'<p class="named">Failed: {escape(", ".join(names))}</p>' if names else ""
 
 
 def _makes(ok: bool) -> str:
@@ -93,8 +99,12 @@ def _pictures(one: Comparison) -> str:
     off = abs(plots.candidate - plots.reference)
     top = float(off.max())
     maps = (
-        ("Reference", heat_map(plots.reference, "similarity"), "cosine of each text to each"),
-        ("Candidate", heat_map(plots.candidate, "similarity"), "the same by the candidate"),
+        (
+            "Reference",
+            heat_map(plots.reference, "similarity"),
+            f"cosine of {len(off)} short texts to one another",
+        ),
+        ("Candidate", heat_map(plots.candidate, "similarity"), "the same, by the candidate"),
         ("Difference", heat_map(off, "difference"), f"at most {figure(top)}; dark is most"),
     )
     cards = "".join(

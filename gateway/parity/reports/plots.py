@@ -13,7 +13,8 @@ HEIGHT: Final = 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 40
 LEAST: Final = -9
 """Exponent at which distances end: float32 itself is no finer than that."""
-MAP: Final = 300
+SHADES: Final = 64
+"""Colours of a heat map."""
 
 
 def histogram(cosines: Floats, bar: float) -> str:
@@ -76,18 +77,17 @@ def drift(tokens: Sequence[int], cosines: Floats, bar: float) -> str:
 
 def heat_map(matrix: Floats, kind: str) -> str:
     """A square of cells; `kind` chooses the colours: `similarity` or `difference`."""
-    cell = MAP / len(matrix)
     least, most = float(matrix.min()), float(matrix.max())
     if kind == "difference":
         least, most = 0.0, max(most, 1e-12)
     span = (most - least) or 1.0
-    parts = [
-        f'<rect x="{column * cell:.2f}" y="{row * cell:.2f}" width="{cell + 0.3:.2f}" '
-        f'height="{cell + 0.3:.2f}" fill="{_colour((value - least) / span, kind)}"/>'
-        for row, line in enumerate(matrix.tolist())
-        for column, value in enumerate(line)
-    ]
-    return _svg(MAP, MAP, parts, f"Heat map of the {kind}")
+    levels = np.round((matrix - least) / span * (SHADES - 1)).astype(int)
+    parts: list[str] = []
+    for level in np.unique(levels).tolist():
+        cells = np.argwhere(levels == level).tolist()
+        path = "".join(f"M{column},{row}h1v1h-1z" for row, column in cells)
+        parts.append(f'<path fill="{_colour(level / (SHADES - 1), kind)}" d="{path}"/>')
+    return _svg(len(matrix), len(matrix), parts, f"Heat map of the {kind}", crisp=True)
 
 
 def _exponents(cosines: Floats) -> Floats:
@@ -116,10 +116,10 @@ def _x_decades() -> Iterator[str]:
 
 def _y_counts(most: int) -> Iterator[str]:
     tall = HEIGHT - TOP - BOTTOM
-    for share in (0.0, 0.5, 1.0):
-        y = HEIGHT - BOTTOM - tall * share
+    for count in dict.fromkeys((0, most // 2, most)):
+        y = HEIGHT - BOTTOM - tall * count / most
         yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        yield _tick(LEFT - 8, y + 4, f"{most * share:g}", "end")
+        yield _tick(LEFT - 8, y + 4, str(count), "end")
 
 
 def _tick(x: float, y: float, text: str, anchor: str) -> str:
@@ -148,8 +148,9 @@ def _colour(share: float, kind: str) -> str:
     return "#{:02x}{:02x}{:02x}".format(*mixed)
 
 
-def _svg(width: int, height: int, parts: Sequence[str], label: str) -> str:
+def _svg(width: int, height: int, parts: Sequence[str], label: str, *, crisp: bool = False) -> str:
+    edges = ' shape-rendering="crispEdges"' if crisp else ""
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">'
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}"{edges}>'
         f"{''.join(parts)}</svg>"
     )

@@ -11,11 +11,10 @@ from gateway.errors import GatewayError
 from gateway.parity.bars import Bars, bars_for
 from gateway.parity.candidates.base import About, Candidate
 from gateway.parity.diagnosis import diagnose
-from gateway.parity.layers import geometry, goldens, mrl, neighbours, prompts
+from gateway.parity.layers import geometry, goldens, mrl, neighbours, norms, prompts
 from gateway.parity.layers.answers import Answers, compare_answers
 from gateway.parity.layers.company import compare_company
 from gateway.parity.layers.judged import Judged, Layer, Status, skipped
-from gateway.parity.layers.norms import compare_norms
 from gateway.parity.layers.order import compare_order
 from gateway.parity.layers.rows import Floats, similarities
 from gateway.parity.layers.specials import compare_specials
@@ -82,10 +81,11 @@ async def compare(
         )
     except WRONG as exc:
         return refused(candidate.about, bars, exc)
-    layers = _layers(observed, truth, profile)
-    done = [layer.judge(bars) for layer in layers] + _skipped(truth, profile.goldens)
+    about = candidate.about
+    layers = _layers(observed, truth, profile, unit=about.unit)
+    done = [layer.judge(bars) for layer in layers] + _skipped(truth, profile.goldens, about)
     plots = _plots(items, observed.alone, truth.recording.vectors)
-    return Comparison(candidate.about, bars, tuple(done), diagnose(done), plots)
+    return Comparison(about, bars, tuple(done), diagnose(done), plots)
 
 
 def refused(about: About, bars: Bars, error: GatewayError) -> Comparison:
@@ -94,7 +94,9 @@ def refused(about: About, bars: Bars, error: GatewayError) -> Comparison:
     return Comparison(about, bars, (done,), diagnose([done]))
 
 
-def _layers(observed: Observed, truth: Truth, profile: ModelProfile) -> Iterator[Layer]:
+def _layers(
+    observed: Observed, truth: Truth, profile: ModelProfile, *, unit: bool
+) -> Iterator[Layer]:
     """Every layer in the order in which one explains the next."""
     items, reference = truth.recording.items, truth.recording.vectors
     alone = observed.alone
@@ -102,7 +104,8 @@ def _layers(observed: Observed, truth: Truth, profile: ModelProfile) -> Iterator
     yield compare_answers(alone, observed.lost)
     yield compare_tokens(items, observed.ids, observed.counts)
     yield prompts.compare_prompts(profile, items, truth.prompts, truth.used)
-    yield compare_norms(alone)
+    if unit:
+        yield norms.compare_norms(alone)
     ways = {"alone": (list(range(len(items))), alone), **observed.company}
     yield compare_order(ways, reference, [item.rendered for item in items])
     yield vectors
@@ -117,12 +120,15 @@ def _layers(observed: Observed, truth: Truth, profile: ModelProfile) -> Iterator
         yield goldens.compare_goldens(profile.goldens, observed.goldens)
 
 
-def _skipped(truth: Truth, cards: Sequence[Golden]) -> list[Judged]:
+def _skipped(truth: Truth, cards: Sequence[Golden], about: About) -> list[Judged]:
     """What could not be compared, said aloud."""
     notes: list[Judged] = []
     if not cards:
         why = "the profile's model card prints no worked example"
         notes.append(skipped(goldens.NAME, goldens.PROVES, why))
+    if not about.unit:
+        why = "an encoder in this process need not normalise: the gateway does"
+        notes.append(skipped(norms.NAME, norms.PROVES, why))
     if len(truth.cuts) < 2:
         notes.append(skipped(mrl.NAME, mrl.PROVES, "the model has one size only"))
     return notes

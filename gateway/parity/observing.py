@@ -68,9 +68,10 @@ async def observe(
             f"vectors have {alone.shape[1]} numbers, the reference's {items[0].vector.size}: another "
             "model, or Dense layers that were not loaded"
         )
-    company = await _company(candidate, asks, items, progress)
-    sizes = profile.sizes if candidate.cuts and len(profile.sizes) > 1 else ()
+    company = await _company(candidate, asks, items, set(lost), progress)
     first = asks[:CUT_TEXTS]
+    cut = candidate.cuts and len(profile.sizes) > 1 and not lost.keys() & range(len(first))
+    sizes = profile.sizes if cut else ()
     cuts = {size: (await candidate.embed(first, size=size)).rows for size in sizes}
     examples = [await _example(candidate, profile, golden) for golden in profile.goldens]
     refused, told = await _over_the_limit(candidate, items, profile)
@@ -119,9 +120,14 @@ def _rows_of(
 
 
 async def _company(
-    candidate: Candidate, asks: Sequence[Ask], items: Sequence[Recorded], progress: Progress
+    candidate: Candidate,
+    asks: Sequence[Ask],
+    items: Sequence[Recorded],
+    without: set[int],
+    progress: Progress,
 ) -> dict[str, tuple[list[int], Matrix]]:
     fit = [i for i, item in enumerate(items) if len(item.token_ids) <= COMPANY_TOKENS]
+    fit = [i for i in fit if i not in without]
     order = [i for start in range(STRIDE) for i in fit[start::STRIDE]]
     ways = {MIXED: [order[at : at + MIXED_BATCH] for at in range(0, len(order), MIXED_BATCH)]}
     equal = _of_equal_length(items, fit)

@@ -21,13 +21,15 @@ class Ask:
 class About:
     """What a candidate says of itself: kind, address or folder, model, dtype and further facts.
 
-    `dtype` is "" where it tells none.
+    `dtype` is "" where it tells none; `unit` says whether its vectors must leave at unit length: those
+    of an encoder in this process need not, the gateway restores it.
     """
 
     kind: str
     where: str
     model_id: str
     dtype: str = ""
+    unit: bool = True
     facts: Mapping[str, str] = field(default_factory=dict[str, str])
 
 

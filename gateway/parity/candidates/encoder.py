@@ -7,6 +7,8 @@ from gateway.parity.candidates.base import About, Answered, Ask
 from gateway.ports import Encoder
 
 _WHERE: Final = ("server", "urls", "device")
+_SERVED: Final = ("tei", "openai")
+"""Kinds of encoders that a server is behind."""
 
 
 class EncoderCandidate:
@@ -23,7 +25,7 @@ class EncoderCandidate:
         facts = dict(info.details)
         where = next((facts[name] for name in _WHERE if name in facts), "in this process")
         dtype = "" if info.kind == "openai" else facts.get("server_dtypes", info.dtype)
-        return About(info.kind, where, info.model_id, dtype, facts)
+        return About(info.kind, where, info.model_id, dtype, info.kind in _SERVED, facts)
 
     async def embed(self, asks: Sequence[Ask], *, size: int | None = None) -> Answered:  # noqa: ARG002
         encoding = await self._encoder.encode([ask.rendered for ask in asks])

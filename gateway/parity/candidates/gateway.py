@@ -82,7 +82,7 @@ class GatewayCandidate:
     def about(self) -> About:
         info = self._info
         facts = {"version": info.version, "profile": info.profile, "encoder": info.encoder.kind}
-        return About("gateway", self._line.where, info.model_id, info.encoder.dtype, facts)
+        return About("gateway", self._line.where, info.model_id, info.encoder.dtype, facts=facts)
 
     async def embed(self, asks: Sequence[Ask], *, size: int | None = None) -> Answered:
         """Ask once per task: a request of the gateway is of one."""

@@ -61,7 +61,7 @@ class TEICandidate:
             "max_client_batch_size": str(info.max_client_batch_size),
             "max_batch_requests": str(info.max_batch_requests or "not bounded"),
         }
-        return About("tei", self._client.where, info.model_id, info.model_dtype, facts)
+        return About("tei", self._client.where, info.model_id, info.model_dtype, facts=facts)
 
     async def embed(self, asks: Sequence[Ask], *, size: int | None = None) -> Answered:
         texts = [text_json(ask.rendered, index) for index, ask in enumerate(asks)]

@@ -94,10 +94,14 @@ async def draft_corpus(profile: ModelProfile, encoder: Encoder) -> list[Draft]:
     return list(dict.fromkeys(drafts))
 
 
-def too_long(items: Sequence[Recorded]) -> Draft:
-    """A document over the model's limit: the longest text of a corpus, and a little more."""
+def too_long(items: Sequence[Recorded], limit: int) -> Draft:
+    """A text over `limit` tokens: the longest of a corpus, and as many words as it needs and one more.
+
+    A word is one token at least, so that a text of exactly the limit grows by one.
+    """
     longest = max(items, key=lambda item: len(item.token_ids))
-    return Draft(longest.task, f"{longest.text} and one more", longest.title)
+    words = max(0, limit - len(longest.token_ids)) + 1
+    return Draft(longest.task, longest.text + " a" * words, longest.title)
 
 
 def corpus_fingerprint(items: Sequence[Recorded]) -> str:

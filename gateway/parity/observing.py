@@ -175,7 +175,7 @@ async def _example(candidate: Candidate, profile: ModelProfile, golden: Golden) 
 async def _over_the_limit(
     candidate: Candidate, items: Sequence[Recorded], profile: ModelProfile
 ) -> tuple[bool, str]:
-    draft = too_long(items)
+    draft = too_long(items, profile.max_tokens)
     rendered = profile.render(draft.task, draft.text, draft.title)
     try:
         await candidate.embed([Ask(draft.task, draft.text, draft.title, rendered)])

@@ -17,7 +17,7 @@ _KINDS = {
     "russian": re.compile("[а-яё]", re.IGNORECASE),
     "japanese": re.compile("[\u3040-\u30ff]"),
     "emoji": re.compile("[\U0001f300-\U0001faff]"),
-    "code": re.compile(r"def \w+\(|SELECT .* FROM", re.DOTALL),
+    "code": re.compile(r"def \w+\(|SELECT .*\sFROM", re.DOTALL),
     "special_token": re.compile("<bos>"),
     "white_space": re.compile(r"\A\s|\s\Z|\n\n"),
 }

@@ -63,11 +63,7 @@ async def observe(
     asks = [Ask(item.task, item.text, item.title, item.rendered) for item in items]
     answers = await _alone(candidate, asks, progress)
     alone, counts, lost = _rows_of(answers)
-    if alone.shape[1] != items[0].vector.size:
-        raise BrokenAnswer(
-            f"vectors have {alone.shape[1]} numbers, the reference's {items[0].vector.size}: another "
-            "model, or Dense layers that were not loaded"
-        )
+    _require_size(alone.shape[1], items[0].vector.size)
     company = await _company(candidate, asks, items, set(lost), progress)
     first = asks[:CUT_TEXTS]
     cut = candidate.cuts and len(profile.sizes) > 1 and not lost.keys() & range(len(first))
@@ -86,6 +82,14 @@ async def observe(
         refused=refused,
         told=told,
     )
+
+
+def _require_size(found: int, expected: int) -> None:
+    if found != expected:
+        raise BrokenAnswer(
+            f"vectors have {found} numbers, the reference's {expected}: another model, or Dense "
+            "layers that were not loaded"
+        )
 
 
 async def _alone(

@@ -1,6 +1,7 @@
 """A profile written down as operators write theirs: a TOML table."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.embedding.profile import ModelProfile
@@ -29,7 +30,7 @@ def write_profile(profile: ModelProfile, path: Path) -> Path:
     return path
 
 
-def _lines(table: dict[str, object]) -> list[str]:
+def _lines(table: Mapping[str, object]) -> list[str]:
     return [
         f"{json.dumps(key)} = {json.dumps(value)}"
         for key, value in table.items()

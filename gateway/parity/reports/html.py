@@ -92,33 +92,38 @@ def _chip(name: str, value: Figure) -> str:
 
 
 def _pictures(one: Comparison) -> str:
-    plots = one.plots
+    plots, bar = one.plots, one.bars.cosine_min
     if plots is None:
         return ""
-    bar = one.bars.cosine_min
     off = abs(plots.candidate - plots.reference)
-    top = float(off.max())
-    maps = (
-        (
-            "Reference",
+    count = len(off)
+    two = _figure(
+        histogram(plots.cosines, bar),
+        "How far from the reference",
+        "1 − cosine of each text; the dashed line is the bar",
+    ) + _figure(
+        drift(plots.tokens, plots.cosines, bar),
+        "Drift with length",
+        "1 − cosine by tokens of the text",
+    )
+    three = (
+        _figure(
             heat_map(plots.reference, "similarity"),
-            f"cosine of {len(off)} short texts to one another",
-        ),
-        ("Candidate", heat_map(plots.candidate, "similarity"), "the same, by the candidate"),
-        ("Difference", heat_map(off, "difference"), f"at most {figure(top)}; dark is most"),
+            "Reference",
+            f"{count} short texts, each to each",
+        )
+        + _figure(heat_map(plots.candidate, "similarity"), "Candidate", "the same texts")
+        + _figure(
+            heat_map(off, "difference"),
+            "Difference",
+            f"at most {figure(float(off.max()))}, darkest",
+        )
     )
-    cards = "".join(
-        f"<figure>{svg}<figcaption><b>{title}</b> {escape(told)}</figcaption></figure>"
-        for title, svg, told in maps
-    )
-    return (
-        '<div class="plots two">'
-        f"<figure>{histogram(plots.cosines, bar)}<figcaption><b>How far from the reference</b> "
-        "1 &minus; cosine of each text; the dashed line is the bar</figcaption></figure>"
-        f"<figure>{drift(plots.tokens, plots.cosines, bar)}<figcaption><b>Drift with length</b> "
-        "1 &minus; cosine by tokens of the text</figcaption></figure></div>"
-        f'<div class="plots three">{cards}</div>'
-    )
+    return f'<div class="plots two">{two}</div><div class="plots three">{three}</div>'
+
+
+def _figure(svg: str, title: str, told: str) -> str:
+    return f"<figure>{svg}<figcaption><b>{escape(title)}</b> {escape(told)}</figcaption></figure>"
 
 
 def _made_of(report: Report) -> str:

@@ -44,34 +44,18 @@ def histogram(cosines: Floats, bar: float) -> str:
 
 def drift(tokens: Sequence[int], cosines: Floats, bar: float) -> str:
     """Each text as a dot: its tokens to the right, its distance upwards."""
-    longest = max(log2(max(tokens)), 4.0)
-    first = 2.0
-    exponents = _exponents(cosines)
-
-    def x(count: int) -> float:
-        share = (log2(max(count, 4)) - first) / (longest - first)
-        return LEFT + share * (WIDTH - LEFT - RIGHT)
-
-    parts: list[str] = []
-    for power in range(2, int(longest) + 1):
-        parts.append(_tick(x(2**power), HEIGHT - BOTTOM + 18, f"{2**power}", "middle"))
-    for exponent in range(LEAST, 1, 3):
-        y = _y(exponent)
-        parts.append(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        )
-        parts.append(_tick(LEFT - 8, y + 4, _power(exponent), "end"))
+    longest = max(4.0, log2(max(tokens)))
+    parts = [*_lengths(longest), *_y_decades()]
     limit = _y(log10(max(1 - bar, 10.0**LEAST)))
-    parts.append(
-        f'<line class="bar" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{limit:.1f}" y2="{limit:.1f}"/>'
-    )
-    for count, exponent, cosine in zip(tokens, exponents, cosines, strict=True):
-        kind = "good" if cosine >= bar else "bad"
+    parts.append(_across("bar", limit))
+    for index, exponent in enumerate(_exponents(cosines).tolist()):
+        kind = "good" if cosines[index] >= bar else "bad"
+        x = _length(tokens[index], longest)
+        told = f"text {index}: {tokens[index]} tokens, cosine {cosines[index]:.8f}"
         parts.append(
-            f'<circle class="{kind}" cx="{x(count):.1f}" cy="{_y(float(exponent)):.1f}" r="4">'
-            f"<title>{count} tokens, cosine {cosine:.8f}</title></circle>"
+            f'<circle class="{kind}" cx="{x:.1f}" cy="{_y(exponent):.1f}" r="4">'
+            f"<title>{told}</title></circle>"
         )
-    parts.append(_tick((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "tokens", "middle"))
     return _svg(WIDTH, HEIGHT, parts, "Distance to the reference by length")
 
 
@@ -106,11 +90,33 @@ def _y(exponent: float) -> float:
     return HEIGHT - BOTTOM - (exponent - LEAST) / -LEAST * tall
 
 
+def _length(tokens: int, longest: float) -> float:
+    """Place of a text of so many tokens, from 4 to 2 to the power of `longest`, left to right."""
+    share = (log2(max(tokens, 4)) - 2) / (longest - 2)
+    return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+
+def _lengths(longest: float) -> Iterator[str]:
+    for power in range(2, int(longest) + 1):
+        place = _length(2**power, longest)
+        yield _tick(place, HEIGHT - BOTTOM + 18, str(2**power), "middle")
+    yield _tick((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "tokens", "middle")
+
+
+def _y_decades() -> Iterator[str]:
+    for exponent in range(LEAST, 1, 3):
+        yield _across("grid", _y(exponent))
+        yield _tick(LEFT - 8, _y(exponent) + 4, _power(exponent), "end")
+
+
+def _across(kind: str, y: float) -> str:
+    return f'<line class="{kind}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+
+
 def _x_decades() -> Iterator[str]:
     for exponent in range(LEAST, 1, 1):
         yield _tick(_x(exponent), HEIGHT - BOTTOM + 18, _power(exponent), "middle")
-    base = HEIGHT - BOTTOM
-    yield f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{base}" y2="{base}"/>'
+    yield _across("axis", HEIGHT - BOTTOM)
     yield _tick((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "1 − cosine", "middle")
 
 
@@ -118,7 +124,7 @@ def _y_counts(most: int) -> Iterator[str]:
     tall = HEIGHT - TOP - BOTTOM
     for count in dict.fromkeys((0, most // 2, most)):
         y = HEIGHT - BOTTOM - tall * count / most
-        yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield _across("grid", y)
         yield _tick(LEFT - 8, y + 4, str(count), "end")
 
 

@@ -37,7 +37,8 @@ def moved(by: float) -> Spoil:
     """Rows with noise of length `by`, the same for the same number of rows."""
 
     def spoil(rows: Matrix) -> Matrix:
-        return shorten(rows + by * random_rows(len(rows), rows.shape[1], seed=1), rows.shape[1])
+        noise = random_rows(len(rows), rows.shape[1], seed=1)
+        return shorten((rows + by * noise).astype(np.float32), rows.shape[1])
 
     return spoil
 

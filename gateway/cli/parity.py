@@ -23,7 +23,6 @@ from gateway.parity.opening import (
     run_parity,
     tei_candidate,
 )
-from gateway.parity.progress import Progress
 from gateway.parity.report import Report
 from gateway.parity.truth import record as record_reference
 from gateway.settings import Settings
@@ -135,6 +134,13 @@ def record(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="File to write.")],
     reference: Reference = None,
     device: Device = "cpu",
+    brief: Annotated[
+        bool,
+        typer.Option(
+            "--brief",
+            help="Short texts only: for the setting `recording`, which is asked for at every start.",
+        ),
+    ] = False,
     config: Config = None,
     assignments: Set = None,
 ) -> None:
@@ -149,7 +155,14 @@ def record(
         settings = _opened(config, assignments)
         profile = compared_profile(settings, elsewhere=True)
         with Telling() as progress:
-            return await _record(settings, profile, reference, device, progress)
+            model = reference or settings.local.model
+            async with open_reference(
+                model or profile.model_id,
+                revision=None if model else profile.revision,
+                device=device,
+                threads=settings.threads,
+            ) as encoder:
+                return await record_reference(encoder, profile, progress, brief=brief)
 
     recording = _compared(main)
     try:
@@ -157,21 +170,6 @@ def record(
     except OSError as exc:
         fail(ConfigurationError(f"cannot write {str(out)!r}: {exc.strerror}"))
     err.print(f"{len(recording.items)} texts of space {recording.space} in {out}", markup=False)
-
-
-async def _record(
-    settings: Settings,
-    profile: ModelProfile,
-    reference: str | None,
-    device: str,
-    progress: Progress,
-) -> Recording:
-    model = reference or settings.local.model
-    revision = profile.revision if model is None else None
-    async with open_reference(
-        model or profile.model_id, revision=revision, device=device, threads=settings.threads
-    ) as encoder:
-        return await record_reference(encoder, profile, progress)
 
 
 def _opened(config: Path | None, assignments: list[str] | None) -> Settings:
@@ -191,7 +189,7 @@ def _openings(
         api_key = settings.tei.api_key.get_secret_value()
     openings = [tei_candidate(url, api_key) for url in tei or ()]
     if gateway is not None:
-        openings.append(gateway_candidate(gateway, profile.fingerprint(), api_key))
+        openings.append(gateway_candidate(gateway, profile.name, api_key))
     return openings or [configured_candidate(settings)]
 
 

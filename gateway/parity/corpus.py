@@ -77,8 +77,13 @@ class Draft:
     title: str | None = None
 
 
-async def draft_corpus(profile: ModelProfile, encoder: Encoder) -> list[Draft]:
-    """Every text of the corpus for a profile; `encoder` counts tokens and cuts to exact lengths."""
+async def draft_corpus(
+    profile: ModelProfile, encoder: Encoder, *, brief: bool = False
+) -> list[Draft]:
+    """Every text of the corpus for a profile; `encoder` counts tokens and cuts to exact lengths.
+
+    `brief` leaves out the texts of an exact length: what is left has some tens of tokens each.
+    """
     limit = min(profile.max_tokens, encoder.info.max_tokens)
     exact = _Exact(profile, encoder)
     drafts = [Draft(Task.DOCUMENT, text) for text in PASSAGES]
@@ -87,6 +92,8 @@ async def draft_corpus(profile: ModelProfile, encoder: Encoder) -> list[Draft]:
     drafts += [Draft(Task.QUERY, text) for text in SPECIALS]
     if profile.title_rule is not None:
         drafts += [Draft(Task.DOCUMENT, PASSAGES[0], title) for title in TITLES]
+    if brief:
+        return list(dict.fromkeys(drafts))
     drafts += [await exact.draft(count, start=7) for count in LENGTHS if count < limit]
     equal = min(EQUAL_TOKENS, limit)
     drafts += [await exact.draft(equal, start=start) for start in range(EQUAL_TEXTS)]

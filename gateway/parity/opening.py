@@ -48,11 +48,11 @@ def tei_candidate(url: str, api_key: str | None = None) -> Opening:
     return Opening(About("tei", url, "unknown"), lambda: TEICandidate.connect(url, api_key=api_key))
 
 
-def gateway_candidate(url: str, space: str, api_key: str | None = None) -> Opening:
-    """A whole gateway, which must serve `space`."""
+def gateway_candidate(url: str, profile: str, api_key: str | None = None) -> Opening:
+    """A whole gateway, which must serve the profile of that name."""
     return Opening(
         About("gateway", url, "unknown"),
-        lambda: GatewayCandidate.connect(url, space=space, api_key=api_key),
+        lambda: GatewayCandidate.connect(url, profile=profile, api_key=api_key),
     )
 
 

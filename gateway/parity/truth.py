@@ -84,9 +84,13 @@ async def ask_truth(
 
 
 async def record(
-    reference: "LocalEncoder", profile: ModelProfile, progress: Progress = silent
+    reference: "LocalEncoder",
+    profile: ModelProfile,
+    progress: Progress = silent,
+    *,
+    brief: bool = False,
 ) -> Recording:
-    """Write down the reference's answers to the whole corpus, each text alone.
+    """Write down the reference's answers to the corpus, each text alone; `brief`: short texts only.
 
     Raises:
         ConfigurationError: it is another model's, by the size of its vectors.
@@ -97,7 +101,7 @@ async def record(
             f"reference {info.model_id!r} makes vectors of size {info.size}, but profile "
             f"{profile.name!r} has {profile.full_size}: give the checkpoint of the profile"
         )
-    drafts = await draft_corpus(profile, reference)
+    drafts = await draft_corpus(profile, reference, brief=brief)
     finals = [profile.render(draft.task, draft.text, draft.title) for draft in drafts]
     ids = await reference.token_ids(finals)
     items: list[Recorded] = []

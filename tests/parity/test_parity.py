@@ -173,11 +173,11 @@ async def test_replicas_are_compared_one_by_one(server: TEIStub, brief: Truth) -
 
 async def test_a_whole_gateway_is_in_parity_over_http(tiny_gemma: Path, brief: Truth) -> None:
     async with whole_gateway(tiny_gemma) as url:
-        opening = gateway_candidate(url, TINY_PROFILE.fingerprint(), KEY)
+        opening = gateway_candidate(url, TINY_PROFILE.name, KEY)
         report = await run_parity([opening], brief, TINY_PROFILE)
-        other = gateway_candidate(url, "another:space", KEY)
-        keyless = gateway_candidate(url, TINY_PROFILE.fingerprint())
-        for wrong, said in ((other, "another:space"), (keyless, "give its key")):
+        other = gateway_candidate(url, "another-profile", KEY)
+        keyless = gateway_candidate(url, TINY_PROFILE.name)
+        for wrong, said in ((other, "another-profile"), (keyless, "give its key")):
             with pytest.raises(ConfigurationError, match=said):
                 await run_parity([wrong], brief, TINY_PROFILE)
 

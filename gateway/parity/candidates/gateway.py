@@ -60,19 +60,19 @@ class GatewayCandidate:
 
     @classmethod
     async def connect(
-        cls, url: str, *, space: str, api_key: str | None = None, timeout_seconds: float = 120.0
+        cls, url: str, *, profile: str, api_key: str | None = None, timeout_seconds: float = 120.0
     ) -> "GatewayCandidate":
-        """Reach a gateway that must serve `space`.
+        """Reach a gateway that must serve the profile of that name.
 
         Raises:
-            ConfigurationError: a malformed address, a wrong key, or another space.
+            ConfigurationError: a malformed address, a wrong key, or another profile.
             UpstreamError: it cannot be reached, or is no gateway.
         """
         limits = Limits(timeout_seconds=timeout_seconds, read_timeout_seconds=timeout_seconds)
         line = Line(url, api_key, limits, discard, speaks=Speaks(SERVICE, "gateway", _refusal))
         try:
             info = _decode((await line.call("info", "/info")).body, _Info)
-            _require_space(line.where, info.space, space)
+            _require_profile(line.where, info.profile, profile)
         except BaseException:
             await line.aclose()
             raise
@@ -81,7 +81,7 @@ class GatewayCandidate:
     @property
     def about(self) -> About:
         info = self._info
-        facts = {"version": info.version, "profile": info.profile, "encoder": info.encoder.kind}
+        facts = {"version": info.version, "space": info.space, "encoder": info.encoder.kind}
         return About("gateway", self._line.where, info.model_id, info.encoder.dtype, facts=facts)
 
     async def embed(self, asks: Sequence[Ask], *, size: int | None = None) -> Answered:
@@ -126,11 +126,11 @@ class GatewayCandidate:
         return np.stack(flat).astype(np.float32), found.tokens
 
 
-def _require_space(where: str, found: str, expected: str) -> None:
+def _require_profile(where: str, found: str, expected: str) -> None:
     if found != expected:
         raise ConfigurationError(
-            f"the gateway at {where} serves space {found!r}, the reference is of {expected!r}: "
-            "compare it with the reference of its own profile"
+            f"the gateway at {where} serves profile {found!r}, the reference is of {expected!r}: "
+            "set the profile to compare with"
         )
 
 

@@ -45,6 +45,14 @@ async def test_a_model_of_short_texts_gets_none_over_its_limit() -> None:
     assert max(await encoder.count_tokens(texts)) == 256
 
 
+async def test_a_brief_corpus_has_every_task_and_short_texts_alone() -> None:
+    encoder = FakeEncoder()
+    brief = await draft_corpus(EMBEDDING_GEMMA_300M, encoder, brief=True)
+
+    assert {draft.task for draft in brief} == set(EMBEDDING_GEMMA_300M.tasks)
+    assert max(await encoder.count_tokens([draft.text for draft in brief])) < 64
+
+
 def test_the_fingerprint_changes_with_any_text() -> None:
     items = made_up_recording(EMBEDDING_GEMMA_300M).items
     other = [replace(items[0], text=items[0].text + "."), *items[1:]]

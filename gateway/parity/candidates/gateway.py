@@ -69,7 +69,7 @@ class GatewayCandidate:
             UpstreamError: it cannot be reached, or is no gateway.
         """
         limits = Limits(timeout_seconds=timeout_seconds, read_timeout_seconds=timeout_seconds)
-        line = Line(url, api_key, limits, discard, speaks=Speaks(SERVICE, "gateway", _refusal))
+        line = Line(url, api_key, limits, discard, speaks=Speaks(SERVICE, "gateway", refusal))
         try:
             info = _decode((await line.call("info", "/info")).body, _Info)
             _require_profile(line.where, info.profile, profile)
@@ -143,7 +143,7 @@ def _decode(body: bytes, kind: Any) -> Any:
         ) from exc
 
 
-def _refusal(where: str, status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError:  # noqa: ARG001
+def refusal(where: str, status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError:  # noqa: ARG001
     """Return our error for a problem of the gateway, by the last part of its type."""
     try:
         told = msgspec.json.decode(body, type=_Problem)

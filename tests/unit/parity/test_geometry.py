@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from gateway.domain.recording import Recorded
+from gateway.embedding.catalog import EMBEDDING_GEMMA_300M
 from gateway.parity.bars import BARS, FLOAT32
 from gateway.parity.layers.company import LONG_EQUAL, MIXED, Company
 from gateway.parity.layers.geometry import spearman
+from gateway.parity.layers.goldens import compare_goldens
+from gateway.parity.layers.judged import Status
 from gateway.parity.layers.neighbours import compare_neighbours
 from gateway.parity.layers.rows import cosines, unit
 from gateway.parity.layers.specials import kinds_of
@@ -99,3 +102,16 @@ def test_the_sliding_window_is_named_where_only_long_equal_texts_move() -> None:
 def test_every_bar_has_a_source_and_lets_no_wrong_model_through(dtype: str) -> None:
     assert len(BARS[dtype].source) > 40
     assert BARS[dtype].cosine_min >= 0.99
+
+
+@pytest.mark.parametrize(("off", "ok"), [(0.001, True), (0.01, False)])
+def test_the_cards_similarities_are_held_to_the_bar(off: float, ok: bool) -> None:
+    golden = EMBEDDING_GEMMA_300M.goldens[0]
+    cosine = np.array(golden.similarities) + off
+    documents = np.stack([cosine, np.sqrt(1 - cosine**2)], axis=1)
+    rows = np.concatenate([[[1, 0]], documents]).astype(np.float32)
+
+    judged = compare_goldens([golden], [rows]).judge(FLOAT32)
+
+    assert (judged.status is Status.OK) == ok
+    assert judged.figures == {"off_768": pytest.approx(off, abs=1e-6)}

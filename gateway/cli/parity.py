@@ -102,18 +102,16 @@ def parity(
     """
     if context.invoked_subcommand is not None:
         return
-    if dtype is not None and dtype not in BARS:
-        raise typer.BadParameter(f"known are {', '.join(BARS)}", param_hint="--dtype")
+    _require_choices(dtype, reference, recording)
 
     async def main() -> Report:
         settings = _opened(config, assignments)
-        elsewhere = bool(tei or gateway)
-        profile = compared_profile(settings, elsewhere=elsewhere)
+        profile = compared_profile(settings, elsewhere=bool(tei or gateway))
         openings = _openings(settings, profile, tei, gateway, api_key)
         with Telling() as progress:
             truth = await load_truth(
                 profile,
-                recording=recording or settings.recording,
+                recording=recording or (None if reference else settings.recording),
                 reference=reference or settings.local.model,
                 device=device,
                 threads=settings.threads,
@@ -170,6 +168,13 @@ def record(
     except OSError as exc:
         fail(ConfigurationError(f"cannot write {str(out)!r}: {exc.strerror}"))
     err.print(f"{len(recording.items)} texts of space {recording.space} in {out}", markup=False)
+
+
+def _require_choices(dtype: str | None, reference: str | None, recording: Path | None) -> None:
+    if dtype is not None and dtype not in BARS:
+        raise typer.BadParameter(f"known are {', '.join(BARS)}", param_hint="--dtype")
+    if reference is not None and recording is not None:
+        raise typer.BadParameter("give one of both", param_hint="--reference, --recording")
 
 
 def _opened(config: Path | None, assignments: list[str] | None) -> Settings:

@@ -251,9 +251,11 @@ def test_the_command_records_compares_and_tells_by_its_exit_code(
     written = parity(shell, files, server.url, "--json", str(told))
     server.heal()
     nobody = parity(shell, files, "http://127.0.0.1:9")
-    unasked = parity(shell, files, server.url, "--dtype", "float16")
+    half = parity(shell, files, server.url, "--dtype", "float16")
+    both = parity(shell, files, server.url, "--reference", str(files))
 
-    assert (good.code, bad.code, written.code, nobody.code, unasked.code) == (0, 1, 1, 2, 2)
+    assert (good.code, bad.code, written.code) == (0, 1, 1)
+    assert (nobody.code, half.code, both.code) == (2, 2, 2)
     assert "IN PARITY" in good.out
     assert "asking each text alone" in good.err
     assert "<h1>In parity</h1>" in page.read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.domain.recording import Recorded
 from gateway.domain.vectors import Matrix, shorten
-from gateway.embedding.profile import Golden, ModelProfile, Task
+from gateway.embedding.profile import FORBIDDEN_DTYPES, Golden, ModelProfile, Task
 from gateway.errors import GatewayError
 from gateway.parity.bars import Bars, bars_for
 from gateway.parity.candidates.base import About, Candidate
@@ -26,6 +26,9 @@ from gateway.parity.truth import CUT_TEXTS, Truth
 
 SHORT: Final = 200
 """Tokens up to which texts take part in geometry and neighbours: longer ones share sentences."""
+
+FEWEST: Final = 3
+"""Fewer texts have no geometry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +73,14 @@ async def compare(
     Raises:
         GatewayError: it could not be asked. One that answers wrongly is a result, not an error.
     """
-    bars = bars_for(dtype or candidate.about.dtype)
-    items = truth.recording.items
+    about, items = candidate.about, truth.recording.items
+    bars = bars_for(dtype or about.dtype)
     try:
-        observed = await observe(
-            candidate,
-            items,
-            profile,
-            progress=progress,
-        )
+        if about.dtype in FORBIDDEN_DTYPES:
+            profile.require_dtype(about.dtype)
+        observed = await observe(candidate, items, profile, progress=progress)
     except WRONG as exc:
-        return refused(candidate.about, bars, exc)
-    about = candidate.about
+        return refused(about, bars, exc)
     layers = _layers(observed, truth, profile, unit=about.unit)
     done = [layer.judge(bars) for layer in layers] + _skipped(truth, profile.goldens, about)
     plots = _plots(items, observed.alone, truth.recording.vectors)
@@ -112,8 +111,9 @@ def _layers(
     if len(profile.sizes) > 1:
         yield mrl.compare_mrl(alone[:CUT_TEXTS], truth.cuts, observed.cuts)
     short = _short(items)
-    yield geometry.compare_geometry(alone[short], reference[short])
-    yield neighbours.compare_neighbours(alone[short], reference[short])
+    if len(short) >= FEWEST:
+        yield geometry.compare_geometry(alone[short], reference[short])
+        yield neighbours.compare_neighbours(alone[short], reference[short])
     yield compare_company(alone, observed.company)
     yield compare_specials(items, vectors.cosines, observed.refused, observed.told)
     if profile.goldens:
@@ -129,6 +129,10 @@ def _skipped(truth: Truth, cards: Sequence[Golden], about: About) -> list[Judged
     if not about.unit:
         why = "an encoder in this process need not normalise: the gateway does"
         notes.append(skipped(norms.NAME, norms.PROVES, why))
+    if len(_short(truth.recording.items)) < FEWEST:
+        why = f"the recording has fewer than {FEWEST} short documents and queries"
+        notes.append(skipped(geometry.NAME, geometry.PROVES, why))
+        notes.append(skipped(neighbours.NAME, neighbours.PROVES, why))
     if len(truth.cuts) < 2:
         notes.append(skipped(mrl.NAME, mrl.PROVES, "the model has one size only"))
     return notes

@@ -10,7 +10,13 @@ import numpy as np
 from gateway.domain.recording import Recorded
 from gateway.domain.vectors import Matrix, shorten
 from gateway.embedding.profile import Golden, ModelProfile
-from gateway.errors import DegenerateVector, GatewayError, InputTooLong, UnsupportedServer
+from gateway.errors import (
+    DegenerateVector,
+    GatewayError,
+    InputTooLong,
+    UnsupportedDtype,
+    UnsupportedServer,
+)
 from gateway.parity.candidates.base import Answered, Ask, Candidate
 from gateway.parity.corpus import SLIDING, too_long
 from gateway.parity.layers.company import AT_A_TIME, EQUAL, LONG_EQUAL, MIXED
@@ -25,7 +31,7 @@ STRIDE: Final = 7
 COMPANY_TOKENS: Final = 600
 """Longer texts are asked alone only: a batch of sixteen padded to 2,048 tokens takes minutes on a CPU."""
 AT_ONCE: Final = 8
-WRONG: Final = (BrokenAnswer, DegenerateVector, UnsupportedServer)
+WRONG: Final = (BrokenAnswer, DegenerateVector, UnsupportedServer, UnsupportedDtype)
 """Errors that are a finding about the candidate; others mean that it could not be asked."""
 
 

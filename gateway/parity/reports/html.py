@@ -3,7 +3,7 @@
 from html import escape
 from importlib.resources import files
 
-from gateway.parity.compare import Comparison
+from gateway.parity.compare import Comparison, Plots
 from gateway.parity.layers.judged import Figure, Judged, Status
 from gateway.parity.report import Report
 from gateway.parity.reports.figures import figure
@@ -95,8 +95,6 @@ def _pictures(one: Comparison) -> str:
     plots, bar = one.plots, one.bars.cosine_min
     if plots is None:
         return ""
-    off = abs(plots.candidate - plots.reference)
-    count = len(off)
     two = _figure(
         histogram(plots.cosines, bar),
         "How far from the reference",
@@ -106,20 +104,23 @@ def _pictures(one: Comparison) -> str:
         "Drift with length",
         "1 − cosine by tokens of the text",
     )
-    three = (
-        _figure(
-            heat_map(plots.reference, "similarity"),
-            "Reference",
-            f"{count} short texts, each to each",
-        )
-        + _figure(heat_map(plots.candidate, "similarity"), "Candidate", "the same texts")
-        + _figure(
-            heat_map(off, "difference"),
-            "Difference",
-            f"at most {figure(float(off.max()))}, darkest",
-        )
+    return f'<div class="plots two">{two}</div>{_maps(plots)}'
+
+
+def _maps(plots: Plots) -> str:
+    """Similarities of the short texts, each to each; nothing where there are none."""
+    count = len(plots.reference)
+    if count < 2:
+        return ""
+    off = abs(plots.candidate - plots.reference)
+    most = f"at most {figure(float(off.max()))}, darkest"
+    maps = (
+        ("Reference", plots.reference, "similarity", f"{count} short texts, each to each"),
+        ("Candidate", plots.candidate, "similarity", "the same texts"),
+        ("Difference", off, "difference", most),
     )
-    return f'<div class="plots two">{two}</div><div class="plots three">{three}</div>'
+    shown = "".join(_figure(heat_map(rows, kind), title, told) for title, rows, kind, told in maps)
+    return f'<div class="plots three">{shown}</div>'
 
 
 def _figure(svg: str, title: str, told: str) -> str:

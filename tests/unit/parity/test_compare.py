@@ -180,6 +180,23 @@ async def test_bars_follow_the_dtype_that_the_candidate_or_the_caller_names() ->
     assert unknown.bars.dtype == "float32"
 
 
+async def test_half_precision_is_not_in_parity_whatever_it_answers() -> None:
+    found = await compared(Repeating(RECORDING, dtype="float16"), dtype="float32")
+
+    assert failed(found) == {"answers"}
+    assert "overflow half precision" in found.layers[0].failures[0]
+
+
+async def test_a_recording_of_few_texts_has_no_geometry() -> None:
+    few = replace(RECORDING, items=RECORDING.items[:2])
+
+    found = await compare(Repeating(few), recorded_truth(few, PROFILE, "few"), PROFILE)
+
+    skipped = [one.layer for one in found.layers if one.status is Status.SKIP]
+    assert found.ok
+    assert skipped == ["model card", "geometry", "neighbours"]
+
+
 async def test_an_encoder_in_this_process_need_not_normalise() -> None:
     candidate = Repeating(RECORDING, alone=lambda rows: rows * 3).without_promise()
 

@@ -1,1 +1,1 @@
-"""The command `gateway`: serve, ingest, search, embed, collections, profile, doctor, config."""
+"""The command `gateway`: serve, ingest, search, embed, collections, profile, doctor, parity, config."""

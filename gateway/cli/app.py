@@ -3,7 +3,17 @@
 import typer
 
 from gateway import __version__
-from gateway.cli import collections, config, embed, ingest, model_server, profiles, search, serve
+from gateway.cli import (
+    collections,
+    config,
+    embed,
+    ingest,
+    model_server,
+    parity,
+    profiles,
+    search,
+    serve,
+)
 from gateway.cli.doctor import doctor
 
 app = typer.Typer(
@@ -38,6 +48,7 @@ app.command()(search.search)
 app.command()(embed.embed)
 app.command()(doctor)
 app.command("model-server")(model_server.model_server)
+app.add_typer(parity.app, name="parity")
 app.add_typer(collections.app, name="collections")
 app.add_typer(profiles.app, name="profile")
 app.add_typer(config.app, name="config")

@@ -1,7 +1,10 @@
 """Forward passes over token ids through the modules of a sentence-transformers checkpoint."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar, cast
+
+import numpy as np
 
 from gateway.domain.vectors import Matrix
 
@@ -27,6 +30,29 @@ def token_states(model: Any, ids: Sequence[Sequence[int]], _skip: Sequence[str])
     """What the first module, the transformer, gives for each token; padding left out."""
     states = _run([model[0]], model, ids)["token_embeddings"].float().cpu().numpy()
     return [states[row, : len(one)] for row, one in enumerate(ids)]
+
+
+def used_rows(model: Any, texts: Sequence[str], prompt_name: str, size: int | None) -> Matrix:
+    """What sentence-transformers gives its own users: its prompt, its cut, unit length.
+
+    `query` and `document` go through `encode_query` and `encode_document`, other names through
+    `encode(prompt_name=)`; each text is encoded alone.
+    """
+    ways = {"query": model.encode_query, "document": model.encode_document}
+    encode = ways.get(prompt_name) or partial(model.encode, prompt_name=prompt_name)
+    rows = encode(
+        list(texts),
+        batch_size=1,
+        truncate_dim=size,
+        normalize_embeddings=True,
+        show_progress_bar=False,
+    )
+    return np.asarray(rows, np.float32)
+
+
+def read_ids(model: Any, texts: Sequence[str]) -> list[list[int]]:
+    """The token ids that the model itself reads, special tokens included, without a prompt."""
+    return [model.preprocess([text], prompt="")["input_ids"][0].tolist() for text in texts]
 
 
 def _run(modules: Sequence[Any], model: Any, ids: Sequence[Sequence[int]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gateway.domain.vectors import Matrix
 from gateway.embedding.profile import FORBIDDEN_DTYPES
 from gateway.encoders._in_process import InProcessEncoder
-from gateway.encoders._modules import Forward, pooled_rows, token_states
+from gateway.encoders._modules import Forward, pooled_rows, read_ids, token_states, used_rows
 from gateway.encoders._tokens import ExactTokens
 from gateway.encoders._worker import Worker
 from gateway.errors import (
@@ -122,6 +122,16 @@ class LocalEncoder(InProcessEncoder):
     async def token_states(self, ids: Sequence[Sequence[int]]) -> list[Matrix]:
         """Vectors of every token as the transformer gives them, one matrix per input, float32."""
         return await self._worker.run(self._run, token_states, ids, ())
+
+    async def used(
+        self, texts: Sequence[str], prompt_name: str, *, size: int | None = None
+    ) -> Matrix:
+        """What sentence-transformers gives its own users: its prompt, its cut, unit length."""
+        return await self._worker.run(used_rows, self._model, texts, prompt_name, size)
+
+    async def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids that the model itself reads, special tokens included; it cuts over-long texts."""
+        return await self._worker.run(read_ids, self._model, texts)
 
     def _run(self, forward: Forward[T], ids: Sequence[Sequence[int]], skip: Sequence[str]) -> T:
         try:

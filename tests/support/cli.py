@@ -46,6 +46,7 @@ class Shell:
     def environment(self, **more: str) -> dict[str, str]:
         return {
             "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
             "HOME": str(self.home),
             "COLUMNS": "200",
             "GATEWAY_DATA_DIR": str(self.home / "data"),

@@ -59,11 +59,13 @@ def find_command(words: list[str]) -> Any:
     """The command of a line; groups are the ones with `commands`."""
     command: Any = typer.main.get_command(app)
     for word in words[1:]:
-        if not hasattr(command, "commands"):
-            break
+        group = hasattr(command, "commands")
+        if not group or (word.startswith("-") and command.invoke_without_command):
+            return command
         assert word in command.commands, f"gateway has no command {word!r}"
         command = command.commands[word]
-    assert not hasattr(command, "commands"), f"{' '.join(words)} names a group, not a command"
+    alone = not hasattr(command, "commands") or command.invoke_without_command
+    assert alone, f"{' '.join(words)} names a group, not a command"
     return command
 
 

@@ -20,7 +20,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["gateway.bootstrap", "gateway.cli.app", "gateway.doctor", "gateway.ports"]
+    "module",
+    ["gateway.bootstrap", "gateway.cli.app", "gateway.doctor", "gateway.parity", "gateway.ports"],
 )
 def test_joining_the_parts_loads_no_adapter_that_is_not_used(module: str) -> None:
     loaded = loaded_by(f"import {module}")

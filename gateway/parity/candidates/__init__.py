@@ -1,0 +1,1 @@
+"""What can be compared: one file per way of reaching it. All speak `base.Candidate`."""

@@ -198,10 +198,10 @@ class QdrantStore:
             answer = await self._reads("query", name, partial(call, limit=limit))
             return [schema.hit_of(point) for point in answer.points]
 
-        hits = require_hits(name, query.space, await page(asked, fetch))
-        if not all(hit.space for hit in hits) or not hits:
+        hits = await page(asked, fetch)
+        if not hits or any(hit.space != query.space for hit in hits):  # the spec may be an old one
             require_space(await self._collections.spec(name, fresh=True), query.space)
-        return hits
+        return require_hits(name, query.space, hits)
 
     async def health(self) -> Health:
         """Ask the server for its version, once: readiness must not wait for repeats."""

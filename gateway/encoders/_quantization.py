@@ -12,8 +12,11 @@ _KIND: Final = re.compile(
 
 
 def quantization_in(name: str) -> str:
-    """Return the kind that a model's name tells, in lower case; empty where it tells none."""
-    found = _KIND.search(name.lower())
+    """Return the kind that a model's name tells, in lower case; empty where it tells none.
+
+    llama.cpp's name is the whole path of the file, whose folders tell nothing.
+    """
+    found = _KIND.search(re.split(r"[/\\]", name.lower())[-1])
     return found[1] if found else ""
 
 

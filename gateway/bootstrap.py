@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gateway.domain.recording import Recording
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, CATALOG, find_profile, load_profiles
 from gateway.embedding.embedder import Embedder
+from gateway.embedding.fingerprint import fingerprint, space_of
 from gateway.embedding.profile import ModelProfile
 from gateway.errors import ConfigurationError, UnknownTask
 from gateway.events import Sink, fan_out
@@ -122,6 +123,16 @@ def require_consistent(settings: Settings) -> ModelProfile:
     return profile
 
 
+def served_space(settings: Settings, profile: ModelProfile, kind: str | None = None) -> str:
+    """Fingerprint of the vectors that an encoder (the configured one) makes; opens nothing."""
+    marks = {
+        "fake": {"variant": "fake"},
+        "minilm": {"quantization": "int8"},
+        "openai": {"quantization": settings.openai.quantization or ""},
+    }
+    return fingerprint(profile, **marks.get(kind or settings.encoder_kind, {}))
+
+
 def require_default_task(settings: Settings, profile: ModelProfile) -> None:
     """Refuse a default task that the profile has no prompt for.
 
@@ -143,7 +154,7 @@ async def open_encoder(settings: Settings, profile: ModelProfile, sink: Sink) ->
     """
     from gateway.encoders.single_flight import SingleFlightEncoder  # noqa: PLC0415
 
-    encoder = await ENCODERS[settings.encoder_kind](settings, profile, sink)
+    encoder = await _open_recorded(settings, profile, sink)
     if settings.cache.kind == "none":
         return SingleFlightEncoder(encoder, sink=sink)
     from gateway.encoders.cached import CachedEncoder  # noqa: PLC0415
@@ -153,8 +164,24 @@ async def open_encoder(settings: Settings, profile: ModelProfile, sink: Sink) ->
     except BaseException:
         await encoder.aclose()
         raise
-    space = profile.fingerprint(encoder.info.variant)
+    space = space_of(profile, encoder.info)
     return SingleFlightEncoder(CachedEncoder(encoder, cache, space, sink=sink), sink=sink)
+
+
+async def _open_recorded(settings: Settings, profile: ModelProfile, sink: Sink) -> Encoder:
+    """Open an encoder and hold it against the recording; TEI's replicas are held each, and again."""
+    recording = load_recording(settings, profile)
+    encoder = await ENCODERS[settings.encoder_kind](settings, profile, sink)
+    if recording is None or settings.encoder_kind == "tei":
+        return encoder
+    from gateway.encoders.recorded import require_recorded  # noqa: PLC0415
+
+    try:
+        await require_recorded(encoder, recording)
+    except BaseException:
+        await encoder.aclose()
+        raise
+    return encoder
 
 
 async def open_cache(settings: Settings, sink: Sink) -> "Cache":
@@ -229,6 +256,7 @@ async def _openai(settings: Settings, profile: ModelProfile, sink: Sink) -> Enco
         ),
         tokenizer=openai.tokenizer or Path(),
         model=openai.model,
+        quantization=openai.quantization or "",
         api_key=openai.api_key.get_secret_value() if openai.api_key else None,
         timeout_seconds=openai.timeout_seconds,
         connect_timeout_seconds=openai.connect_timeout_seconds,
@@ -242,15 +270,17 @@ def load_recording(settings: Settings, profile: ModelProfile) -> Recording | Non
     """Read the recording that the settings name.
 
     Raises:
-        ConfigurationError: it cannot be read, or is of another space than the profile's.
+        ConfigurationError: it cannot be read, or is of another space than the encoder's.
     """
     if settings.recording is None:
         return None
     recording = Recording.load(settings.recording)
-    if recording.space != profile.fingerprint():
+    served = served_space(settings, profile)
+    if recording.space != served:
         raise ConfigurationError(
-            f"recording {str(settings.recording)!r} is of space {recording.space!r}, but profile "
-            f"{profile.name!r} is {profile.fingerprint()!r}: record the reference of this profile"
+            f"recording {str(settings.recording)!r} is of space {recording.space!r}, but encoder "
+            f"{settings.encoder_kind!r} serves profile {profile.name!r} in space {served!r}: record "
+            "the reference of that space, or configure the model that was recorded"
         )
     return recording
 
@@ -265,6 +295,7 @@ async def _local(settings: Settings, profile: ModelProfile, _sink: Sink) -> Enco
         device=local.device,
         dtype=local.dtype,
         threads=settings.threads,
+        weights_sha256=profile.weights_sha256,
     )
 
 

@@ -196,15 +196,27 @@ class Conflict(GatewayError):
 
 
 class SpaceMismatch(Conflict):
-    """Two fingerprints met: `stored` is the collection's, `offered` the caller's."""
+    """Two fingerprints met: `stored` is the collection's, `offered` the caller's.
+
+    `document_id` names the document of a stored chunk that is not of its collection's space.
+    """
 
     slug = "space-mismatch"
     title = "Vectors of another space"
 
-    def __init__(self, name: str, *, stored: str, offered: str) -> None:
+    def __init__(
+        self, name: str, *, stored: str, offered: str, document_id: str | None = None
+    ) -> None:
+        one = "" if document_id is None else f"a vector of document {document_id!r} in "
+        holds = "holds vectors" if document_id is None else "is"
+        remedy = (
+            "configure the model that wrote it, or ingest into a new collection"
+            if document_id is None
+            else "another gateway wrote it meanwhile: ingest that document again, or delete it"
+        )
         super().__init__(
-            f"collection {name!r} holds vectors of space {stored!r}, but the configured model makes "
-            f"{offered!r}; configure the model that wrote it, or ingest into a new collection"
+            f"{one}collection {name!r} {holds} of space {stored!r}, but the configured model makes "
+            f"{offered!r}; {remedy}"
         )
         self.stored = stored
         self.offered = offered

@@ -30,7 +30,8 @@ class EncoderInfo:
 
     `kind` is its source (tei, local, minilm, fake), `model_id` what it serves, `size` the length of
     its full vectors, `max_tokens` the longest input including special tokens, `variant` a mark that
-    makes a space of its own ("" for the real model, "fake" for made-up vectors), `languages` the
+    makes a space of its own ("" for the real model, "fake" for made-up vectors), `quantization` the
+    kind of quantised weights, another space too ("" for full precision, "int8", "q8_0"), `languages` the
     ISO 639-1 codes it is fit for (empty: many), `details` small facts for `/info`.
     """
 
@@ -40,6 +41,7 @@ class EncoderInfo:
     max_tokens: int
     dtype: str = "float32"
     variant: str = ""
+    quantization: str = ""
     languages: tuple[str, ...] = ()
     details: tuple[tuple[str, str], ...] = ()
 

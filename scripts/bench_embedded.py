@@ -24,6 +24,7 @@ from gateway.vectorstores.edge import EdgeStore
 
 WORDS = [f"word{i}" for i in range(5_000)]
 DIM = 512
+SPACE = "bench:0"
 
 
 def documents(count: int) -> Iterator[Document]:
@@ -63,7 +64,7 @@ async def ingest(encoder: FakeEncoder, folder: Path, count: int = 10_000) -> dic
 async def search(folder: Path, count: int = 100_000) -> dict[str, float]:
     rng = np.random.default_rng(0)
     store = await EdgeStore.open(folder)
-    await store.ensure(CollectionSpec("big", "embeddinggemma-300m", "bench:0", DIM))
+    await store.ensure(CollectionSpec("big", "embeddinggemma-300m", SPACE, DIM))
     started = time.perf_counter()
     for start in range(0, count, 1_000):
         rows = rng.normal(size=(1_000, DIM)).astype(np.float32)
@@ -76,7 +77,7 @@ async def search(folder: Path, count: int = 100_000) -> dict[str, float]:
         vector = rng.normal(size=DIM).astype(np.float32)
         vector /= np.linalg.norm(vector)
         began = time.perf_counter()
-        await store.query("big", DenseQuery(vector=vector, limit=10))
+        await store.query("big", DenseQuery(vector=vector, limit=10, space=SPACE))
         found.append(time.perf_counter() - began)
     await store.aclose()
     return {"points/s upserted": upserted, "search p50 ms": statistics.median(found) * 1000}
@@ -87,7 +88,7 @@ def _chunk(i: int, row: np.ndarray[tuple[int], np.dtype[np.float32]]) -> Embedde
         document_id=f"d{i}", index=0, text=f"text {i}", start=0, end=6, tokens=4,
         document_chunks=1, content_hash="0",
     )  # fmt: skip
-    return EmbeddedChunk(chunk, row, "2026-01-01T00:00:00Z")
+    return EmbeddedChunk(chunk, row, "2026-01-01T00:00:00Z", SPACE)
 
 
 def idle_memory(folder: Path) -> dict[str, float]:

@@ -26,6 +26,7 @@ from gateway.vectorstores.memory import MemoryStore
 from gateway.vectorstores.qdrant import QdrantStore
 
 NAME = "bench"
+SPACE = "bench:0"
 BATCH = 256
 WRITERS = 4
 QUERIES = 100
@@ -47,6 +48,7 @@ def batches(count: int, size: int) -> Iterator[list[EmbeddedChunk]]:
                 Chunk(f"d{start + i}", 0, text, 0, len(text), 200, 1, "h", "A title", (), metadata),
                 row,
                 "2026-01-31T12:00:00.000000Z",
+                SPACE,
             )
             for i, row in enumerate(rows)
             for metadata in ({"tenant": f"t{(start + i) % 100}"},)
@@ -79,9 +81,9 @@ async def search(store: VectorStore, size: int, where: Filter | None) -> tuple[l
     shared = asked = 0
     for row in vectors(QUERIES, size, 10**9):
         started = time.perf_counter()
-        hits = await store.query(NAME, DenseQuery(row, 10, where=where))
+        hits = await store.query(NAME, DenseQuery(row, 10, SPACE, where=where))
         times.append((time.perf_counter() - started) * 1e3)
-        exact = await store.query(NAME, DenseQuery(row, 10, where=where, exact=True))
+        exact = await store.query(NAME, DenseQuery(row, 10, SPACE, where=where, exact=True))
         shared += len({hit.id for hit in hits} & {hit.id for hit in exact})
         asked += len(exact)
     return times, shared / max(asked, 1)
@@ -102,7 +104,7 @@ async def main() -> None:
     arguments.add_argument("--size", type=int, default=512)
     arguments.add_argument("--index", action="store_true", help="edge: wait for the index first")
     given = arguments.parse_args()
-    spec = CollectionSpec(NAME, "bench", "bench", given.size, {"tenant": FieldType.KEYWORD})
+    spec = CollectionSpec(NAME, "bench", SPACE, given.size, {"tenant": FieldType.KEYWORD})
     with tempfile.TemporaryDirectory() as folder:
         store = await opened(given.target, Path(folder))
         await store.ensure(spec)

@@ -23,6 +23,7 @@ from gateway.errors import (
     NothingIngested,
     PayloadTooLarge,
     RequestTimeout,
+    SpaceMismatch,
     StoreLocked,
     Unauthorized,
     UnknownModel,
@@ -83,6 +84,8 @@ class Failure:
     field: str | None = None
     index: int | None = None
     service: str | None = None
+    stored_space: str | None = None
+    offered_space: str | None = None
     headers: dict[str, str] = attribute(default_factory=dict[str, str])
 
 
@@ -124,6 +127,8 @@ def problem(
         field=failure.field,
         index=failure.index,
         service=failure.service,
+        stored_space=failure.stored_space,
+        offered_space=failure.offered_space,
         report=report,
     )
     return Response(
@@ -156,6 +161,8 @@ def _ours(exc: GatewayError) -> Failure:
         field=_printable(exc.field) if isinstance(exc, InvalidRequest) and exc.field else None,
         index=exc.index if isinstance(exc, InvalidRequest | DegenerateVector) else None,
         service=exc.service if isinstance(exc, UpstreamError) else None,
+        stored_space=exc.stored if isinstance(exc, SpaceMismatch) else None,
+        offered_space=exc.offered if isinstance(exc, SpaceMismatch) else None,
         headers=_headers(exc, status),
     )
 

@@ -6,10 +6,13 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from gateway.bootstrap import ENCODERS, served_space
 from gateway.cli.common import Config, Json, Set, fail, out, print_json, read_settings
-from gateway.embedding.catalog import CATALOG, find_profile, load_profiles
+from gateway.embedding.catalog import ALL_MINILM_L6_V2, CATALOG, find_profile, load_profiles
+from gateway.embedding.fingerprint import ingredients, prompt_set
 from gateway.embedding.profile import ModelProfile
 from gateway.errors import GatewayError
+from gateway.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Show the model profiles: prompts, sizes, spaces.")
 
@@ -43,19 +46,23 @@ def show(
     config: Config = None,
     assignments: Set = None,
 ) -> None:
-    """Show one model: prompts by task, sizes with published scores, dtypes, fingerprint.
+    """Show one model: prompts by task, sizes with published scores, dtypes, the space it defines.
+
+    `spaces` are the fingerprints by encoder: quantised weights and made-up vectors are spaces of their
+    own. `fingerprint_of` is all that the digest of `space` is taken over.
 
     Example: gateway profile show embeddinggemma-300m
     """
     known = _known(config, assignments)
     try:
         profile = find_profile(name, known)
+        shown = _facts(profile) | _identity(profile, read_settings(config, assignments))
     except GatewayError as exc:
         fail(exc)
     if as_json:
-        print_json(_facts(profile))
+        print_json(shown)
         return
-    for key, value in _facts(profile).items():
+    for key, value in shown.items():
         if isinstance(value, dict):
             out.print(f"[bold]{key}[/]")
             for inner, text in value.items():  # pyright: ignore[reportUnknownVariableType]
@@ -71,6 +78,18 @@ def _known(config: Config, assignments: Set) -> Mapping[str, ModelProfile]:
         return load_profiles(path) if path else CATALOG
     except GatewayError as exc:
         fail(exc)
+
+
+def _identity(profile: ModelProfile, settings: Settings) -> dict[str, Any]:
+    """Every ingredient of the fingerprint, and the space by each encoder that can serve it."""
+    kinds = [kind for kind in ENCODERS if kind not in profile.refused_encoders]
+    if profile.model_id != ALL_MINILM_L6_V2.model_id:
+        kinds.remove("minilm")
+    return {
+        "spaces": {kind: served_space(settings, profile, kind) for kind in kinds},
+        "prompt_set": prompt_set(profile),
+        "fingerprint_of": ingredients(profile),
+    }
 
 
 def _facts(profile: ModelProfile) -> dict[str, Any]:

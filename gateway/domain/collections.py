@@ -79,6 +79,17 @@ def require_field(name: str) -> str:
     return name
 
 
+def require_space(stored: CollectionSpec, offered: str) -> CollectionSpec:
+    """Return the stored spec when vectors of the space `offered` belong there, or refuse them.
+
+    Raises:
+        SpaceMismatch: names both fingerprints and the remedy.
+    """
+    if stored.space != offered:
+        raise SpaceMismatch(stored.name, stored=stored.space, offered=offered)
+    return stored
+
+
 def require_same(stored: CollectionSpec, asked: CollectionSpec) -> CollectionSpec:
     """Return the stored spec when `asked` may use it.
 
@@ -86,8 +97,7 @@ def require_same(stored: CollectionSpec, asked: CollectionSpec) -> CollectionSpe
         SpaceMismatch: another fingerprint.
         CollectionMismatch: another size, or declared fields the stored schema does not have.
     """
-    if stored.space != asked.space:
-        raise SpaceMismatch(stored.name, stored=stored.space, offered=asked.space)
+    require_space(stored, asked.space)
     if stored.size != asked.size:
         raise CollectionMismatch(
             f"collection {stored.name!r} stores vectors of size {stored.size}, not {asked.size}; "

@@ -63,21 +63,29 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedChunk:
-    """A chunk with its unit float32 vector, shape (size,). `ingested_at` is RFC 3339 in UTC."""
+    """A chunk with its unit float32 vector, shape (size,), and the fingerprint of its space.
+
+    `ingested_at` is RFC 3339 in UTC.
+    """
 
     chunk: Chunk
     vector: Vector
     ingested_at: str
+    space: str
 
 
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
-    """A chunk as a store returns it. `vector` is present only when it was asked for."""
+    """A chunk as a store returns it. `vector` is present only when it was asked for.
+
+    `space` is what its writer said of the vector; empty where it said nothing.
+    """
 
     id: UUID
     chunk: Chunk
     ingested_at: str
     vector: Vector | None = field(default=None, compare=False)
+    space: str = ""
 
 
 def chunk_id(collection: str, document_id: str, index: int) -> UUID:

@@ -69,11 +69,13 @@ Filter: TypeAlias = Eq | In | Range | Exists | And | Or | Not
 class DenseQuery:
     """Nearest chunks to a unit float32 `vector` of the collection's size, by dot product.
 
+    `space` is the fingerprint of the vector's space, which the collection and every hit must have.
     `exact` asks for brute force where the engine would otherwise use an index.
     """
 
     vector: Vector
     limit: int
+    space: str
     offset: int = 0
     where: Filter | None = None
     score_threshold: float | None = None
@@ -82,13 +84,17 @@ class DenseQuery:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk with its score (dot product of unit vectors: -1..1 for dense search)."""
+    """A chunk with its score (dot product of unit vectors: -1..1 for dense search).
+
+    `space` is what its writer said of the vector; empty where it said nothing.
+    """
 
     id: UUID
     score: float
     chunk: Chunk
     ingested_at: str = ""
     stages: "tuple[StageScore, ...]" = field(default=(), compare=False)
+    space: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from gateway.domain.vectors import Matrix, directionless, require_form, shorten_each
+from gateway.embedding.fingerprint import space_of
 from gateway.embedding.limit import TokenLimit
 from gateway.embedding.profile import ModelProfile, Task
 from gateway.embedding.refusals import Refusals, renamed
@@ -43,7 +44,7 @@ class Embedder:
             )
         self.profile: Final = profile
         self.encoder: Final = encoder
-        self.space: Final = profile.fingerprint(info.variant)
+        self.space: Final = space_of(profile, info)
         self.max_tokens: Final = min(profile.max_tokens, info.max_tokens)
         self._limit = TokenLimit(encoder, profile.name, self.max_tokens)
         self._window = window

@@ -1,13 +1,13 @@
 """Facts about a model as frozen data. Adding a model adds a value, never an `if`."""
 
-import hashlib
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 from types import MappingProxyType
 
+from gateway.embedding.fingerprint import fingerprint
 from gateway.errors import (
     ConfigurationError,
     DoublePrompt,
@@ -19,6 +19,7 @@ from gateway.errors import (
 
 FORBIDDEN_DTYPES = frozenset({"float16", "fp16", "f16", "half"})
 """Refused for every model: EmbeddingGemma's activations overflow float16 (model card)."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Task(StrEnum):
@@ -75,7 +76,8 @@ class ModelProfile:
 
     `prompts` maps every task and every prompt name of the model's own configuration to the exact
     string put before a text. `refused_encoders` maps an encoder kind to the reason why it cannot
-    serve this model. `languages` are ISO 639-1 codes; empty means many.
+    serve this model. `languages` are ISO 639-1 codes; empty means many. `weights_sha256` is the digest
+    of the weights' files (`encoders._weights`) where it is known.
     """
 
     name: str
@@ -95,6 +97,7 @@ class ModelProfile:
     published: tuple[PublishedScore, ...] = ()
     goldens: tuple[Golden, ...] = ()
     refused_encoders: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    weights_sha256: str | None = None
 
     def __post_init__(self) -> None:
         if not self.sizes or self.sizes[0] != max(self.sizes) or min(self.sizes) < 1:
@@ -104,6 +107,10 @@ class ModelProfile:
         if self.default_size not in self.sizes:
             raise ConfigurationError(
                 f"profile {self.name!r}: default_size must be one of its sizes"
+            )
+        if self.weights_sha256 is not None and not _SHA256.fullmatch(self.weights_sha256):
+            raise ConfigurationError(
+                f"profile {self.name!r}: weights_sha256 must be 64 lower-case hex digits"
             )
         for dtype in self.dtypes:
             self._require_not_half(dtype)
@@ -200,29 +207,12 @@ class ModelProfile:
             )
         return kind
 
-    def fingerprint(self, variant: str = "") -> str:
-        """Identity of the vector space: `name:digest` (64 bits of sha256), stable across releases.
+    def fingerprint(self, variant: str = "", quantization: str = "") -> str:
+        """Name the vector space: `model:digest`, stable across releases (`embedding.fingerprint`).
 
-        Over model id, revision, pooling, heads, prompts, title rule, max tokens and `variant`; the
-        stored size and the distance stand beside it, since one space serves every size.
+        `variant` marks made-up vectors, `quantization` the kind of quantised weights.
         """
-        rule = self.title_rule
-        parts = {
-            "model_id": self.model_id,
-            "revision": self.revision,
-            "pooling": self.pooling,
-            "heads": list(self.heads),
-            "prompts": dict(self.prompts),
-            "title_rule": None if rule is None else [rule.before, rule.after],
-            "max_tokens": self.max_tokens,
-            "full_size": self.full_size,
-            "normalized": True,
-            "variant": variant,
-        }
-        canonical = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
-        label = f"{self.name}+{variant}" if variant else self.name
-        return f"{label}:{digest}"
+        return fingerprint(self, variant=variant, quantization=quantization)
 
     def _require_not_half(self, dtype: str) -> None:
         if dtype.lower() in FORBIDDEN_DTYPES:

@@ -21,6 +21,7 @@ from gateway.encoders._openai_wire import (
     decode_models,
     embeddings_body,
 )
+from gateway.encoders._quantization import require_quantization
 from gateway.errors import (
     ConfigurationError,
     UnsupportedServer,
@@ -53,17 +54,21 @@ class Probes:
 class OpenAIServer:
     """A verified server at one address."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each is a setting or a part, given by name
         self,
         line: Line,
         *,
         expect: Expectation,
         probes: Probes,
         model: str | None,
+        quantization: str = "",
         timeout_seconds: float,
         sink: Sink,
     ) -> None:
-        """Take over a line; `model` None means the one that the server lists."""
+        """Take over a line; `model` None means the one that the server lists.
+
+        `quantization` is the declared kind of its weights, which its name must not deny.
+        """
         self.where: Final = line.where
         self.model: str | None = None
         self.counts_tokens = False
@@ -71,6 +76,7 @@ class OpenAIServer:
         self._expect: Final = expect
         self._probes: Final = probes
         self._wanted: Final = model
+        self._quantization: Final = quantization
         self._timeout: Final = timeout_seconds
         self._sink: Final = sink
         self._up = False
@@ -139,6 +145,7 @@ class OpenAIServer:
 
     async def _meet(self) -> None:
         model = self._choose(await self._listed())
+        require_quantization(self.where, model, self._quantization)
         body = embeddings_body(self._probes.texts, model)
         answer = await self._line.call("probe", EMBEDDINGS, body)
         rows, read = decode_embeddings(answer.body, len(self._probes.texts))

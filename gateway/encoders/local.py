@@ -13,6 +13,7 @@ from gateway.embedding.profile import FORBIDDEN_DTYPES
 from gateway.encoders._in_process import InProcessEncoder
 from gateway.encoders._modules import Forward, pooled_rows, read_ids, token_states, used_rows
 from gateway.encoders._tokens import ExactTokens
+from gateway.encoders._weights import require_weights
 from gateway.encoders._worker import Worker
 from gateway.errors import (
     ConfigurationError,
@@ -83,20 +84,25 @@ class LocalEncoder(InProcessEncoder):
         dtype: str = "auto",
         threads: int = 1,
         revision: str | None = None,
+        weights_sha256: str | None = None,
     ) -> "LocalEncoder":
         """Load a folder or a hub id; `threads` is the intra-op count of torch in this process.
 
         `device` auto is CUDA or Apple's GPU where there is one; `dtype` auto is bfloat16 on a CUDA
-        device that computes in it, float32 elsewhere.
+        device that computes in it, float32 elsewhere. A folder must hold the weights of
+        `weights_sha256` when that is given.
 
         Raises:
             UnsupportedDtype: float16, before anything is loaded, or an unknown dtype.
             MissingExtra: sentence-transformers is not installed.
+            IntegrityError: the folder holds other weights.
             ConfigurationError: the checkpoint cannot be loaded or its tokens cannot be counted.
         """
         require_dtype(dtype)
         worker = Worker("local")
         try:
+            if weights_sha256:
+                await worker.run(require_weights, Path(model), weights_sha256)
             parts = await worker.run(
                 _load, model, device=device, dtype=dtype, threads=threads, revision=revision
             )

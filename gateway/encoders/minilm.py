@@ -42,6 +42,7 @@ _INFO: Final = EncoderInfo(
     size=384,
     max_tokens=256,
     dtype="int8",
+    quantization="int8",
     languages=("en",),
     details=(
         ("weights", f"{MODEL_FILE.package} {MODEL_FILE.version}"),

@@ -55,12 +55,14 @@ class OpenAIEncoder:
         *,
         max_batch: int,
         max_in_flight: int,
+        quantization: str = "",
     ) -> None:
         """Join a server, verified or not yet, and the model's tokenizer."""
         self._server: Final = server
         self._tokens: Final = tokens
         self._expect: Final = expect
         self._max_batch: Final = max_batch
+        self._quantization: Final = quantization
         self._turns: Final = asyncio.Semaphore(max_in_flight)
         self._ingest_turns: Final = asyncio.Semaphore(max(1, max_in_flight - 1))
 
@@ -72,6 +74,7 @@ class OpenAIEncoder:
         expect: Expectation,
         tokenizer: Path,
         model: str | None = None,
+        quantization: str = "",
         api_key: str | None = None,
         timeout_seconds: float = 30.0,
         connect_timeout_seconds: float = 5.0,
@@ -83,7 +86,8 @@ class OpenAIEncoder:
 
         `tokenizer` is the model's tokenizer.json, or a folder that holds it; `model` the name that
         requests carry, the one that the server lists by default; `max_batch` counts texts of one
-        request, `max_in_flight` requests.
+        request, `max_in_flight` requests; `quantization` the kind of its weights ("q8_0"), empty for
+        full precision.
 
         Raises:
             UnsupportedServer: the server answers, but not as the configured model would.
@@ -106,6 +110,7 @@ class OpenAIEncoder:
                 sum(tokens.counts(PROBES)),
             ),
             model=model,
+            quantization=quantization,
             timeout_seconds=timeout_seconds,
             sink=sink,
         )
@@ -114,7 +119,14 @@ class OpenAIEncoder:
         except BaseException:
             await server.aclose()
             raise
-        return cls(server, tokens, expect, max_batch=max_batch, max_in_flight=max_in_flight)
+        return cls(
+            server,
+            tokens,
+            expect,
+            max_batch=max_batch,
+            max_in_flight=max_in_flight,
+            quantization=quantization,
+        )
 
     @property
     def info(self) -> EncoderInfo:
@@ -128,6 +140,7 @@ class OpenAIEncoder:
             model_id=self._expect.model_ids[0],
             size=self._expect.size,
             max_tokens=self._expect.max_tokens,
+            quantization=self._quantization,
             details=tuple(details),
         )
 

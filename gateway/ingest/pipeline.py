@@ -4,9 +4,9 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from gateway.domain.collections import CollectionSpec
+from gateway.domain.collections import CollectionSpec, require_space
 from gateway.embedding.embedder import Embedder
-from gateway.errors import SpaceMismatch, UpstreamError
+from gateway.errors import UpstreamError
 from gateway.events import Sink, discard
 from gateway.ingest.chunking import Chunker, Counter
 from gateway.ingest.claims import Claims
@@ -90,8 +90,7 @@ class Ingestor:
             IngestAborted: a service failed for good; the report so far is on it.
             Whatever the stream itself raises, after what it gave before is stored.
         """
-        if spec.space != self._embedder.space:
-            raise SpaceMismatch(spec.name, stored=spec.space, offered=self._embedder.space)
+        require_space(spec, self._embedder.space)
         stored = await self._store.ensure(spec)
         tally = Tally(on_document, on_progress)
         flow = Flow(self._work(stored, tally, allow_prompted).on)
@@ -109,7 +108,7 @@ class Ingestor:
 
     def _work(self, spec: CollectionSpec, tally: Tally, allow_prompted: bool) -> WindowWork:
         embedder, store, options = self._embedder, self._store, self._options
-        stored = StoredDocuments(store, spec.name)
+        stored = StoredDocuments(store, spec.name, spec.space)
         preparer = Preparer(embedder, self.chunker, stored, allow_prompted=allow_prompted)
         writer = Writer(
             embedder, store, spec, tally, batch=options.batch, in_flight=options.in_flight

@@ -145,7 +145,7 @@ class Writer:
         for index in sorted(found.refused):
             refused.setdefault(chunks[index].document_id, found.refused[index])
         embedded = [
-            EmbeddedChunk(chunk, vector, now)
+            EmbeddedChunk(chunk, vector, now, self._embedder.space)
             for chunk, vector in zip(chunks, found.rows, strict=True)
             if chunk.document_id not in refused
         ]

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gateway.domain.collections import CollectionInfo, CollectionSpec, FieldType
+from gateway.domain.collections import CollectionInfo, CollectionSpec, FieldType, require_space
 from gateway.embedding.embedder import Embedder
-from gateway.errors import CollectionNotFound, SpaceMismatch
+from gateway.errors import CollectionNotFound
 from gateway.ports import VectorStore
 
 NO_FIELDS: Mapping[str, FieldType] = MappingProxyType({})
@@ -66,10 +66,7 @@ class Collections:
         Raises:
             CollectionNotFound, SpaceMismatch.
         """
-        stored = await self._store.spec(name)
-        if stored.space != self._embedder.space:
-            raise SpaceMismatch(name, stored=stored.space, offered=self._embedder.space)
-        return stored
+        return require_space(await self._store.spec(name), self._embedder.space)
 
     async def open_or_create(self, name: str) -> CollectionSpec:
         """Open a collection whatever its size, or make it with the defaults."""

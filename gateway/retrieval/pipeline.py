@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gateway.domain.collections import CollectionSpec
 from gateway.domain.search import Filter, Hit
 from gateway.embedding.embedder import Embedder
 from gateway.embedding.language import script_warning
@@ -108,7 +109,7 @@ class Retriever:
             truncate=options.truncate,
         )
         embed_seconds = time.perf_counter() - started
-        hits, traces = await self._run(_query(collection, text, embedded, options))
+        hits, traces = await self._run(_query(spec, text, embedded, options))
         explanation = Explanation(
             task=options.task,
             prompt=self._embedder.profile.prompt(options.task),
@@ -139,11 +140,12 @@ class Retriever:
         return hits, tuple(traces)
 
 
-def _query(collection: str, text: str, embedded: Embeddings, options: SearchOptions) -> Query:
+def _query(spec: CollectionSpec, text: str, embedded: Embeddings, options: SearchOptions) -> Query:
     return Query(
-        collection=collection,
+        collection=spec.name,
         text=text,
         vector=embedded.vectors[0],
+        space=spec.space,
         limit=options.limit,
         offset=options.offset,
         where=options.where,

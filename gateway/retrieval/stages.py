@@ -11,7 +11,7 @@ from gateway.ports import VectorStore
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One search on its way through the stages. `vector` is unit float32, shape (size,).
+    """One search on its way through the stages. `vector` is unit float32, shape (size,), of `space`.
 
     `limit` and `offset` count hits, or documents when `by_document` asks for one hit (the best
     chunk) per document.
@@ -20,6 +20,7 @@ class Query:
     collection: str
     text: str
     vector: Vector
+    space: str
     limit: int
     offset: int = 0
     where: Filter | None = None
@@ -78,6 +79,7 @@ def _dense_query(query: Query, limit: int) -> DenseQuery:
     return DenseQuery(
         vector=query.vector,
         limit=limit,
+        space=query.space,
         where=query.where,
         score_threshold=query.score_threshold,
         exact=query.exact,

@@ -28,6 +28,13 @@ class Problem(Reply):
     service: str | None = Field(
         default=None, description="The service behind the gateway that failed"
     )
+    stored_space: str | None = Field(
+        default=None, description="Space of the stored vectors, where it is another"
+    )
+    offered_space: str | None = Field(
+        default=None,
+        description="Space of the vectors that this gateway makes, where it is another",
+    )
     report: IngestResponse | None = Field(
         default=None,
         description="What became of the documents of an ingest that was stopped, or of which every "

@@ -113,6 +113,11 @@ class OpenAISettings(Section):
     model: OptionalStr = Field(
         default=None, description="Name of the model in requests; else the one that it lists"
     )
+    quantization: OptionalStr = Field(
+        default=None,
+        pattern="^[a-z0-9_]+$",
+        description="Kind of the server's quantised weights, such as q8_0: a space of its own",
+    )
     tokenizer: OptionalPath = Field(
         default=None,
         description="tokenizer.json of the model, or a hub cache that holds it; required",
@@ -251,7 +256,7 @@ class Settings(Section):
         default=None, description="TOML file with further model profiles"
     )
     recording: OptionalPath = Field(
-        default=None, description="Recorded vectors that TEI servers must reproduce"
+        default=None, description="Recorded vectors that the encoder must reproduce"
     )
     size: OptionalInt = Field(default=None, description="Vector size of new collections")
     encoder: Literal["auto", "tei", "openai", "local", "minilm", "fake"] = Field(

@@ -12,7 +12,12 @@ from uuid import UUID
 
 import numpy as np
 
-from gateway.domain.collections import CollectionInfo, CollectionSpec, require_same
+from gateway.domain.collections import (
+    CollectionInfo,
+    CollectionSpec,
+    require_same,
+    require_space,
+)
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
 from gateway.domain.search import DenseQuery, Filter, Hit
 from gateway.errors import CollectionNotFound, MissingExtra, UpstreamError
@@ -23,7 +28,7 @@ from gateway.vectorstores.edge_launch import SERVICE, WorkerOptions
 from gateway.vectorstores.edge_process import EdgeProcess
 from gateway.vectorstores.edge_wire import pack_ids
 from gateway.vectorstores.payload import to_hit, to_stored
-from gateway.vectorstores.points import require_query, to_points
+from gateway.vectorstores.points import require_hits, require_query, to_points
 from gateway.vectorstores.ranking import engine_threshold, page
 from gateway.vectorstores.schema import spec_from_json, spec_to_json
 
@@ -104,6 +109,7 @@ class EdgeStore:
     async def upsert(self, name: str, chunks: Sequence[EmbeddedChunk]) -> None:
         points = to_points(await self.spec(name), chunks)
         for start in range(0, len(points), _WRITE_POINTS):
+            require_space(await self.spec(name), chunks[0].space)  # it may be another by now
             batch = points.batch(start, _WRITE_POINTS)
             await self._process.call(
                 "upsert",
@@ -168,7 +174,7 @@ class EdgeStore:
             rows = await self._process.call("query", limit=limit, **request)
             return [to_hit(UUID(bytes=key), payload, score) for key, score, payload in rows]
 
-        return await page(asked, fetch)
+        return require_hits(name, query.space, await page(asked, fetch))
 
     async def health(self) -> Health:
         """Say whether the worker lives; a living one is not disturbed, a dead one is replaced."""

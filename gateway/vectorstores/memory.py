@@ -18,7 +18,7 @@ from gateway.errors import CollectionNotFound
 from gateway.ports import Health
 from gateway.vectorstores.filters import matches, require_filter
 from gateway.vectorstores.payload import Payload, to_hit, to_stored
-from gateway.vectorstores.points import Points, require_query, to_points
+from gateway.vectorstores.points import Points, require_hits, require_query, to_points
 from gateway.vectorstores.ranking import SCORE_STEP, settle
 
 
@@ -115,7 +115,7 @@ class MemoryStore:
 
     async def query(self, name: str, query: DenseQuery) -> list[Hit]:
         found = self._named(name)
-        return found.nearest(require_query(found.spec, query))
+        return require_hits(name, query.space, found.nearest(require_query(found.spec, query)))
 
     async def health(self) -> Health:
         return Health("memory", ok=True, detail=f"{len(self._collections)} collections in memory")

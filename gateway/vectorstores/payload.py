@@ -48,6 +48,7 @@ def to_payload(item: EmbeddedChunk) -> Payload:
         "content_hash": chunk.content_hash,
         "source": _text(chunk.source, "source"),
         "ingested_at": item.ingested_at,
+        "space": item.space,
     }
 
 
@@ -70,11 +71,13 @@ def to_chunk(payload: Mapping[str, Any]) -> Chunk:
 
 
 def to_stored(point_id: UUID, payload: Mapping[str, Any], vector: Vector | None) -> StoredChunk:
-    return StoredChunk(point_id, to_chunk(payload), payload["ingested_at"], vector)
+    space = payload.get("space", "")
+    return StoredChunk(point_id, to_chunk(payload), payload["ingested_at"], vector, space)
 
 
 def to_hit(point_id: UUID, payload: Mapping[str, Any], score: float) -> Hit:
-    return Hit(point_id, score, to_chunk(payload), payload["ingested_at"])
+    space = payload.get("space", "")
+    return Hit(point_id, score, to_chunk(payload), payload["ingested_at"], space=space)
 
 
 def _text(value: str, field: str) -> str:

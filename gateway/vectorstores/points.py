@@ -11,11 +11,11 @@ from uuid import UUID
 
 import numpy as np
 
-from gateway.domain.collections import CollectionSpec
+from gateway.domain.collections import CollectionSpec, require_space
 from gateway.domain.documents import EmbeddedChunk, chunk_id
-from gateway.domain.search import DenseQuery
+from gateway.domain.search import DenseQuery, Hit
 from gateway.domain.vectors import Matrix, require_unit
-from gateway.errors import DegenerateVector, InvalidRequest
+from gateway.errors import DegenerateVector, InvalidRequest, SpaceMismatch
 from gateway.vectorstores.payload import Payload, to_payload
 from gateway.vectorstores.schema import require_declared
 
@@ -43,10 +43,12 @@ def to_points(spec: CollectionSpec, chunks: Sequence[EmbeddedChunk]) -> Points:
     """Check every chunk of a call; of those with the same id the last one stays.
 
     Raises:
+        SpaceMismatch: a vector of another space than the collection's.
         DegenerateVector: a row of the wrong size, not float32, not finite or not of unit length.
         InvalidRequest: a payload that cannot be stored; `index` is the chunk's position.
     """
     for index, item in enumerate(chunks):
+        require_space(spec, item.space)
         if item.vector.shape != (spec.size,):
             raise DegenerateVector(
                 f"chunk {index} has a vector of shape {item.vector.shape}, but collection "
@@ -68,9 +70,11 @@ def require_query(spec: CollectionSpec, query: DenseQuery) -> DenseQuery:
     """Return a query that can be answered.
 
     Raises:
+        SpaceMismatch: a vector of another space than the collection's.
         DegenerateVector: a vector of another size or not of unit length.
         InvalidRequest: limit, offset or threshold out of range.
     """
+    require_space(spec, query.space)
     if query.limit < 1:
         raise InvalidRequest(f"limit is {query.limit}; ask for at least 1", field="limit")
     if query.offset < 0:
@@ -90,6 +94,23 @@ def require_query(spec: CollectionSpec, query: DenseQuery) -> DenseQuery:
         )
     require_unit(query.vector[np.newaxis, :], size=spec.size)
     return query
+
+
+def require_hits(name: str, space: str, hits: Sequence[Hit]) -> list[Hit]:
+    """Return hits whose vectors are all of the query's space, as far as their writers said.
+
+    A collection may be dropped and made anew by another process after its spec was read, and a
+    write that was under way then lands in the new one: its points say so themselves.
+
+    Raises:
+        SpaceMismatch: names the document of the first that is not.
+    """
+    for hit in hits:
+        if hit.space not in ("", space):
+            raise SpaceMismatch(
+                name, stored=hit.space, offered=space, document_id=hit.chunk.document_id
+            )
+    return list(hits)
 
 
 def _point_id(name: str, item: EmbeddedChunk) -> UUID:

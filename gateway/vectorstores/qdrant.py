@@ -15,7 +15,7 @@ from uuid import UUID
 import httpx
 from qdrant_client import AsyncQdrantClient, models
 
-from gateway.domain.collections import CollectionInfo, CollectionSpec
+from gateway.domain.collections import CollectionInfo, CollectionSpec, require_space
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
 from gateway.domain.search import DenseQuery, Filter, Hit
 from gateway.errors import (
@@ -28,7 +28,7 @@ from gateway.ports import Health
 from gateway.vectorstores import qdrant_schema as schema
 from gateway.vectorstores.conditions import compile_filter, optional_filter, wants_acorn
 from gateway.vectorstores.payload import VECTOR_NAME
-from gateway.vectorstores.points import require_query, to_points
+from gateway.vectorstores.points import require_hits, require_query, to_points
 from gateway.vectorstores.qdrant_calls import Caller
 from gateway.vectorstores.qdrant_collections import NEEDS, QdrantCollections
 from gateway.vectorstores.qdrant_errors import SERVICE, shown_address
@@ -127,9 +127,11 @@ class QdrantStore:
         await self._collections.drop(name)
 
     async def upsert(self, name: str, chunks: Sequence[EmbeddedChunk]) -> None:
-        points = to_points(await self.spec(name), chunks)
+        points = to_points(await self._collections.spec(name, fresh=True), chunks)
         put = partial(self._writer.upsert, wait=True, timeout=self._collections.write_timeout)
         for start in range(0, len(points), _WRITE_POINTS):
+            if start:
+                require_space(await self._collections.spec(name, fresh=True), chunks[0].space)
             structs = schema.to_structs(points.batch(start, _WRITE_POINTS))
             await self._collections.write("upsert", name, partial(put, name, structs))
 
@@ -196,7 +198,10 @@ class QdrantStore:
             answer = await self._reads("query", name, partial(call, limit=limit))
             return [schema.hit_of(point) for point in answer.points]
 
-        return await page(asked, fetch)
+        hits = await page(asked, fetch)
+        if not hits or any(hit.space != query.space for hit in hits):  # the spec may be an old one
+            require_space(await self._collections.spec(name, fresh=True), query.space)
+        return require_hits(name, query.space, hits)
 
     async def health(self) -> Health:
         """Ask the server for its version, once: readiness must not wait for repeats."""

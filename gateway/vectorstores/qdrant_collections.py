@@ -42,15 +42,16 @@ class QdrantCollections:
         listed = await self._reads("list_collections", None, self._client.get_collections)
         return sorted(found.name for found in listed.collections)
 
-    async def spec(self, name: str) -> CollectionSpec:
-        """Return the stored spec; what was read within the last seconds is not read again.
+    async def spec(self, name: str, *, fresh: bool = False) -> CollectionSpec:
+        """Return the stored spec; what was read within the last seconds is read again if `fresh`.
 
         Raises:
             CollectionMismatch: the collection is there, but a gateway did not make it.
         """
         until, known = self._specs.get(name, (0.0, None))
-        if known is not None and time.monotonic() < until:
+        if known is not None and not fresh and time.monotonic() < until:
             return known
+        self._specs.pop(name, None)
         return self._remember(name, await self._info(name))
 
     async def ensure(self, spec: CollectionSpec) -> CollectionSpec:

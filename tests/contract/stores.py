@@ -11,7 +11,7 @@ from qdrant_client import AsyncQdrantClient
 
 from gateway.domain.collections import CollectionSpec, FieldType
 from gateway.domain.documents import NO_METADATA, Chunk, EmbeddedChunk, StoredChunk
-from gateway.domain.search import And, Eq, Exists, Filter, In, Not, Or, Range
+from gateway.domain.search import And, DenseQuery, Eq, Exists, Filter, In, Not, Or, Range
 from gateway.domain.vectors import Vector
 from gateway.ports import VectorStore
 from gateway.vectorstores.edge import EdgeStore
@@ -66,6 +66,7 @@ def made(
     *,
     vector: Vector | None = None,
     metadata: Mapping[str, Any] = NO_METADATA,
+    space: str = SPEC.space,
     **changes: Any,
 ) -> EmbeddedChunk:
     """One chunk, its vector derived from its place unless given."""
@@ -81,7 +82,12 @@ def made(
     }
     row = unit(hash_of(document, index)) if vector is None else vector
     chunk = Chunk(document_id=document, index=index, metadata=metadata, **values)
-    return EmbeddedChunk(chunk, row, "2026-01-31T12:00:00.000000Z")
+    return EmbeddedChunk(chunk, row, "2026-01-31T12:00:00.000000Z", space)
+
+
+def asking(vector: Vector, limit: int, **how: Any) -> DenseQuery:
+    """One query in the space of `SPEC`."""
+    return DenseQuery(vector, limit, SPEC.space, **how)
 
 
 def hash_of(document: str, index: int) -> int:

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.domain.collections import CollectionSpec, FieldType
 from gateway.domain.documents import chunk_id
-from gateway.domain.search import And, DenseQuery, Eq, Exists, Filter, In, Not, Or, Range
+from gateway.domain.search import And, Eq, Exists, Filter, In, Not, Or, Range
 from gateway.errors import (
     CollectionMismatch,
     CollectionNotFound,
@@ -30,6 +30,7 @@ from tests.contract.stores import (
     LOCAL,
     SIZE,
     SPEC,
+    asking,
     drained,
     made,
     open_store,
@@ -115,7 +116,7 @@ async def test_a_dropped_collection_is_gone_and_may_be_made_anew(store: VectorSt
         await store.drop("docs")
     await store.ensure(replace(SPEC, size=8, space="space-2"))
     assert await store.count("docs") == 0
-    await store.upsert("docs", [made("a", vector=unit(1, 8))])
+    await store.upsert("docs", [made("a", vector=unit(1, 8), space="space-2")])
     assert await store.count("docs") == 1
 
 
@@ -128,7 +129,7 @@ async def test_every_call_on_an_unknown_collection_names_it(store: VectorStore) 
         store.delete("nope", Eq("document_id", "d")),
         store.get("nope", [UUID(int=1)]),
         store.count("nope"),
-        store.query("nope", DenseQuery(unit(1), 1)),
+        store.query("nope", asking(unit(1), 1)),
         drained(store, "nope"),
     ]
     for call in calls:
@@ -163,7 +164,7 @@ async def test_a_chunk_comes_back_as_it_was_stored(store: VectorStore) -> None:
     assert found.vector is not None
     assert found.vector.dtype == np.float32
     np.testing.assert_array_equal(found.vector, stored.vector)
-    (hit,) = await store.query("docs", DenseQuery(stored.vector, 1))
+    (hit,) = await store.query("docs", asking(stored.vector, 1))
     assert (hit.id, hit.chunk, hit.ingested_at) == (key, stored.chunk, stored.ingested_at)
 
 
@@ -229,7 +230,7 @@ async def test_a_bad_vector_is_refused_and_nothing_of_the_call_is_applied(
 @pytest.mark.parametrize("bad", BAD_ROWS)
 async def test_a_bad_query_vector_is_refused(store: VectorStore, bad: str) -> None:
     with pytest.raises(DegenerateVector):
-        await store.query("docs", DenseQuery(BAD_ROWS[bad], 1))
+        await store.query("docs", asking(BAD_ROWS[bad], 1))
 
 
 @pytest.mark.parametrize(
@@ -395,7 +396,7 @@ async def test_random_filters_match_what_memory_matches(store: VectorStore, seed
         expected = [found.id for found in await drained(oracle, "docs", where)]
         assert [found.id for found in await drained(store, "docs", where)] == expected, where
         assert await store.count("docs", where) == len(expected), where
-        query = DenseQuery(unit(rng.randint(0, 99)), 5, where=where)
+        query = asking(unit(rng.randint(0, 99)), 5, where=where)
         hits = [hit.id for hit in await oracle.query("docs", query)]
         assert [hit.id for hit in await store.query("docs", query)] == hits, where
 
@@ -404,7 +405,7 @@ async def test_a_query_ranks_by_dot_product(store: VectorStore) -> None:
     await store.upsert("docs", [made("d", index) for index in range(50)])
     rows = np.stack([made("d", index).vector for index in range(50)])
     for exact in (False, True):
-        hits = await store.query("docs", DenseQuery(unit(9), 10, exact=exact))
+        hits = await store.query("docs", asking(unit(9), 10, exact=exact))
         expected = np.argsort(-(rows @ unit(9)))[:10]
         assert [hit.chunk.index for hit in hits] == expected.tolist()
         scores = [hit.score for hit in hits]
@@ -413,12 +414,10 @@ async def test_a_query_ranks_by_dot_product(store: VectorStore) -> None:
 
 async def test_pages_of_a_query_join_to_the_whole(store: VectorStore) -> None:
     await store.upsert("docs", [made("d", index) for index in range(30)])
-    whole = await store.query("docs", DenseQuery(unit(9), 30))
-    pages = [
-        await store.query("docs", DenseQuery(unit(9), 7, offset=o)) for o in (0, 7, 14, 21, 28)
-    ]
+    whole = await store.query("docs", asking(unit(9), 30))
+    pages = [await store.query("docs", asking(unit(9), 7, offset=o)) for o in (0, 7, 14, 21, 28)]
     assert [hit for page in pages for hit in page] == whole
-    assert await store.query("docs", DenseQuery(unit(9), 5, offset=30)) == []
+    assert await store.query("docs", asking(unit(9), 5, offset=30)) == []
 
 
 async def test_ties_are_ordered_by_id_even_across_the_end_of_a_page(store: VectorStore) -> None:
@@ -428,18 +427,18 @@ async def test_ties_are_ordered_by_id_even_across_the_end_of_a_page(store: Vecto
     )
     ids = sorted((chunk_id("docs", f"n{i}", 0) for i in range(60)), key=lambda key: key.int)
     for limit, offset in ((5, 0), (10, 5), (3, 57)):
-        hits = await store.query("docs", DenseQuery(near, limit, offset=offset))
+        hits = await store.query("docs", asking(near, limit, offset=offset))
         assert [hit.id for hit in hits] == ids[offset : offset + limit]
 
 
 async def test_a_score_threshold_keeps_what_reaches_it(store: VectorStore) -> None:
     await store.upsert("docs", [made("d", index) for index in range(40)])
-    whole = await store.query("docs", DenseQuery(unit(9), 40))
+    whole = await store.query("docs", asking(unit(9), 40))
     edge = whole[7].score
-    kept = await store.query("docs", DenseQuery(unit(9), 40, score_threshold=edge))
+    kept = await store.query("docs", asking(unit(9), 40, score_threshold=edge))
     assert kept == whole[:8]
-    assert await store.query("docs", DenseQuery(unit(9), 40, score_threshold=1.5)) == []
-    everything = await store.query("docs", DenseQuery(unit(9), 40, score_threshold=-1.0))
+    assert await store.query("docs", asking(unit(9), 40, score_threshold=1.5)) == []
+    everything = await store.query("docs", asking(unit(9), 40, score_threshold=-1.0))
     assert everything == whole
 
 
@@ -457,7 +456,7 @@ async def test_a_query_out_of_range_is_refused(
     store: VectorStore, change: dict[str, float], field: str
 ) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        await store.query("docs", replace(DenseQuery(unit(1), 1), **change))
+        await store.query("docs", replace(asking(unit(1), 1), **change))
     assert caught.value.field == field
 
 
@@ -470,7 +469,7 @@ async def test_writers_and_readers_at_once_see_whole_points(store: VectorStore) 
 
     async def read() -> None:
         for seed in range(10):
-            for hit in await store.query("docs", DenseQuery(unit(seed), 5)):
+            for hit in await store.query("docs", asking(unit(seed), 5)):
                 assert hit.chunk.text == f"text {hit.chunk.index} of {hit.chunk.document_id}"
             await store.count("docs", Eq("document_id", "w1"))
 

@@ -73,11 +73,13 @@ def reference(square_gemma: Path) -> Any:
 
 
 @asynccontextmanager
-async def serving(file: Path, tokenizer: Path) -> AsyncGenerator[Embedder]:
+async def serving(file: Path, tokenizer: Path, quantization: str = "") -> AsyncGenerator[Embedder]:
     expect = Expectation((PROFILE.model_id,), HIDDEN, MAX_TOKENS, PROFILE.dtypes)
     async with AsyncExitStack() as stack:
         server = stack.enter_context(LlamaServer(file))
-        opened = await OpenAIEncoder.connect(server.url, expect=expect, tokenizer=tokenizer)
+        opened = await OpenAIEncoder.connect(
+            server.url, expect=expect, tokenizer=tokenizer, quantization=quantization
+        )
         yield Embedder(PROFILE, await stack.enter_async_context(aclosing(opened)))
 
 
@@ -122,7 +124,8 @@ async def test_a_text_of_the_models_whole_context_is_read_to_its_end(
 
 async def test_blocks_of_int8_stay_near(square_gemma: Path, reference: Any, tmp_path: Path) -> None:
     file = write_gguf(square_gemma, tmp_path / "q8_0.gguf", kind="q8_0")
-    async with serving(file, square_gemma) as embedder:
+    async with serving(file, square_gemma, "q8_0") as embedder:
+        assert embedder.space == PROFILE.fingerprint(quantization="q8_0")
         ours = (await embedder.embed("query", inputs())).vectors
 
     cosine = worst(ours, expected(reference, "query"))

@@ -6,6 +6,7 @@ from litestar import Controller, Response, delete, get, put
 from litestar.di import NamedDependency, Provide
 
 from gateway.api.bodies import AnyRequest, answer, read_json
+from gateway.api.controllers.openai import SPACE_HEADER
 from gateway.api.dependencies import provide_collection
 from gateway.api.operations import DOC, Content, Operation, body, reply
 from gateway.bootstrap import Runtime
@@ -36,6 +37,7 @@ class CollectionsController(Controller):
                 {201: _JSON, 200: _JSON},
                 body(CollectionRequest),
                 errors=(400, 409, 413, 415, 507, *_STORE),
+                space_header=True,
             )
         },
     )
@@ -55,11 +57,15 @@ class CollectionsController(Controller):
         fields = {key: FieldType(kind) for key, kind in asked.filter_fields.items()}
         await runtime.collections.create(collection, size=asked.size, filter_fields=fields)
         found = await runtime.collections.describe(collection)
-        return answer(_shown(found, runtime), status=200 if existed else 201)
+        return _answer(found, runtime, status=200 if existed else 201)
 
     @get(
         "/{name:str}",
-        opt={DOC: Operation("getCollection", reply(Collection), errors=(404, *_STORE))},
+        opt={
+            DOC: Operation(
+                "getCollection", reply(Collection), errors=(404, *_STORE), space_header=True
+            )
+        },
     )
     async def show(
         self,
@@ -67,7 +73,7 @@ class CollectionsController(Controller):
         runtime: NamedDependency[Runtime],
     ) -> Response[bytes]:
         """Describe one collection, with its exact number of chunks."""
-        return answer(_shown(await runtime.collections.describe(collection), runtime))
+        return _answer(await runtime.collections.describe(collection), runtime)
 
     @delete(
         "/{name:str}",
@@ -89,6 +95,11 @@ async def _exists(runtime: Runtime, name: str) -> bool:
     except CollectionNotFound:
         return False
     return True
+
+
+def _answer(info: CollectionInfo, runtime: Runtime, *, status: int = 200) -> Response[bytes]:
+    """Show one collection; the header names the space of its vectors, whatever is configured."""
+    return answer(_shown(info, runtime), status=status, headers={SPACE_HEADER: info.spec.space})
 
 
 def _shown(info: CollectionInfo, runtime: Runtime) -> Collection:

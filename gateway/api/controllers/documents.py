@@ -8,6 +8,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromQuery
 
 from gateway.api.bodies import JSON, NDJSON, AnyRequest, answer, read_body, require_type
+from gateway.api.controllers.openai import SPACE_HEADER
 from gateway.api.deadline import STREAMED, TimeLimit
 from gateway.api.dependencies import provide_collection, runtime_of
 from gateway.api.exceptions import problem
@@ -53,6 +54,7 @@ _INGEST: Final = Operation(
         },
     },
     errors=(400, 404, 408, 409, 413, 415, 422, 502, 503, 504, 507),
+    space_header=True,
 )
 
 
@@ -136,7 +138,7 @@ async def _ingest(
     failure = (body.cut if body is not None else None) or nothing_ingested(report)
     if failure is not None:
         return problem(request, failure, report_of(report, rows))
-    return answer(report_of(report, rows))
+    return answer(report_of(report, rows), headers={SPACE_HEADER: spec.space})
 
 
 async def _chunks(runtime: Runtime, collection: str, document_id: str) -> list[StoredChunk]:

@@ -10,6 +10,7 @@ from litestar.params import FromQuery
 
 from gateway import __version__
 from gateway.api.bodies import AnyRequest, answer
+from gateway.api.controllers.openai import SPACE_HEADER
 from gateway.api.exceptions import RETRY_SECONDS
 from gateway.api.guards import PUBLIC, is_authorized
 from gateway.api.operations import DOC, Content, Operation, reply
@@ -73,10 +74,10 @@ class ServiceController(Controller):
             exclude_none=True,
         )
 
-    @get("/info", opt={DOC: Operation("info", reply(Info))})
+    @get("/info", opt={DOC: Operation("info", reply(Info), space_header=True)})
     async def info(self, runtime: NamedDependency[Runtime]) -> Response[bytes]:
         """Describe the model, its vector space and sizes, and the parts behind the gateway."""
-        return answer(_info(runtime))
+        return answer(_info(runtime), headers={SPACE_HEADER: runtime.embedder.space})
 
     @get(
         "/metrics",

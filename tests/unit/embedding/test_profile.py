@@ -14,7 +14,7 @@ from gateway.embedding.catalog import (
     EMBEDDING_GEMMA_300M,
 )
 from gateway.embedding.language import script_warning
-from gateway.embedding.profile import ModelProfile, Task, TitleRule
+from gateway.embedding.profile import ModelProfile, Task
 from gateway.errors import (
     ConfigurationError,
     DoublePrompt,
@@ -192,35 +192,6 @@ def test_tei_cannot_serve_embeddinggemma_2_and_says_who_can() -> None:
 def test_a_profile_that_contradicts_itself_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="embeddinggemma-300m"):
         replace(GEMMA, **change)
-
-
-def test_the_fingerprint_of_gemma_never_changes() -> None:
-    """Stored collections carry it: a change here orphans every one of them."""
-    assert GEMMA.fingerprint() == "embeddinggemma-300m:6eb5cdcd03008f93"
-
-
-def test_every_space_has_its_own_fingerprint() -> None:
-    prompts = {**GEMMA.prompts, "query": "query: "}
-    spaces = [
-        *CATALOG.values(),
-        replace(GEMMA, revision="another"),
-        replace(GEMMA, pooling="cls"),
-        replace(GEMMA, heads=()),
-        replace(GEMMA, prompts=prompts),
-        replace(GEMMA, title_rule=TitleRule("title: ", "\n")),
-        replace(GEMMA, max_tokens=1024),
-    ]
-    fingerprints = [space.fingerprint() for space in spaces] + [GEMMA.fingerprint("fake")]
-
-    assert len(set(fingerprints)) == len(fingerprints)
-    assert GEMMA.fingerprint("fake").startswith("embeddinggemma-300m+fake:")
-
-
-def test_what_does_not_move_vectors_does_not_change_the_fingerprint() -> None:
-    same = replace(GEMMA, default_size=256, licence="other", published=(), goldens=(), aliases=())
-    reordered = replace(GEMMA, prompts=dict(reversed([*GEMMA.prompts.items()])))
-
-    assert same.fingerprint() == reordered.fingerprint() == GEMMA.fingerprint()
 
 
 @pytest.mark.parametrize(

@@ -459,3 +459,17 @@ async def test_settings_without_a_tokenizer_are_refused(tokenizer: Path, tmp_pat
     with pytest.raises(GatewayError, match="GATEWAY_OPENAI__TOKENIZER"):
         async with open_runtime(settings):
             pass
+
+
+async def test_quantised_weights_must_be_declared_since_they_are_another_space(
+    tokenizer: Path,
+) -> None:
+    with OpenAIStub(models=("gemma-Q8_0.gguf",)) as stub:
+        with pytest.raises(UnsupportedServer, match=r"q8_0.*openai\.quantization"):
+            async with encoder_of(stub, tokenizer):
+                pass
+        with pytest.raises(UnsupportedServer, match="is 'q4_0'"):
+            async with encoder_of(stub, tokenizer, quantization="q4_0"):
+                pass
+        async with encoder_of(stub, tokenizer, quantization="q8_0") as encoder:
+            assert encoder.info.quantization == "q8_0"

@@ -185,7 +185,11 @@ async def test_surplus_left_by_a_crash_is_removed() -> None:
     fresh = [stored async for stored in clean.store.scroll(COLLECTION, with_vectors=True)]
     await bench.store.upsert(
         COLLECTION,
-        [EmbeddedChunk(s.chunk, s.vector, s.ingested_at) for s in fresh if s.vector is not None],
+        [
+            EmbeddedChunk(s.chunk, s.vector, s.ingested_at, s.space)
+            for s in fresh
+            if s.vector is not None
+        ],
     )
     report = await bench.ingest([Document("a", words("new", 3))])
     assert report.totals.updated == 1

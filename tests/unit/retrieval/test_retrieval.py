@@ -63,6 +63,7 @@ class Bench:
                 Chunk(document_id, i, text, 0, len(text), 9, len(texts), "hash", title="T"),
                 row,
                 "2026-01-01T00:00:00Z",
+                self.embedder.space,
             )
             for i, (text, row) in enumerate(zip(texts, rows.vectors, strict=True))
         ]

@@ -13,13 +13,12 @@ import pytest
 
 import gateway
 from gateway.domain.documents import chunk_id
-from gateway.domain.search import DenseQuery
 from gateway.errors import StoreLocked, UpstreamTimeout, UpstreamUnavailable
 from gateway.events import Event, WorkerRestarted
 from gateway.vectorstores.edge import EdgeStore
 from gateway.vectorstores.edge_launch import WorkerOptions
 from gateway.vectorstores.edge_process import EdgeProcess
-from tests.contract.stores import SPEC, drained, made, unit
+from tests.contract.stores import SPEC, asking, drained, made, unit
 
 pytestmark = [
     pytest.mark.anyio,
@@ -84,7 +83,7 @@ async def test_killing_the_worker_amid_upserts_loses_no_acknowledged_point(tmp_p
     assert len(found - acknowledged) <= 4  # one a writer: applied, but the worker died unheard
     assert len(set(killed)) == 3
     assert set(failures) == {"edge"}
-    assert (await store.query("docs", DenseQuery(made("d", 5).vector, 1)))[0].score == 1.0
+    assert (await store.query("docs", asking(made("d", 5).vector, 1)))[0].score == 1.0
     restarts = [event for event in events if isinstance(event, WorkerRestarted)]
     assert [event.restarts for event in restarts] == [1, 2, 3]
     assert restarts[0].exit_code == -signal.SIGKILL
@@ -279,8 +278,8 @@ async def test_a_quiet_store_indexes_and_a_call_does_not_wait_for_it(tmp_path: P
     await store.upsert("docs", [made("late")])
     await _until(lambda: store.indexing)
     await _until(lambda: not store.indexing)
-    hits = await store.query("docs", DenseQuery(unit(3), 10))
-    exact = await store.query("docs", DenseQuery(unit(3), 10, exact=True))
+    hits = await store.query("docs", asking(unit(3), 10))
+    exact = await store.query("docs", asking(unit(3), 10, exact=True))
     assert len({hit.id for hit in hits} & {hit.id for hit in exact}) >= 9
     assert await store.count("docs") == 20_001
     await store.aclose()

@@ -48,7 +48,7 @@ def test_a_payload_gives_the_chunk_back(
     text: str, title: str | None, headings: tuple[str, ...], metadata: dict[str, Any]
 ) -> None:
     chunk = Chunk("d", 1, text, 0, len(text), 5, 2, "hash", title, headings, metadata, "s")
-    payload = to_payload(EmbeddedChunk(chunk, unit(1), "2026-01-31T12:00:00Z"))
+    payload = to_payload(EmbeddedChunk(chunk, unit(1), "2026-01-31T12:00:00Z", "s:1"))
     assert to_chunk(payload) == chunk
     assert payload["metadata"] is not metadata
 
@@ -189,6 +189,6 @@ async def test_a_page_fetches_more_until_it_has_seen_the_whole_tie(limit: int) -
         asked.append(count)
         return hits[:count]
 
-    found = await page(DenseQuery(np.ones(1, np.float32), limit), fetch)
+    found = await page(DenseQuery(np.ones(1, np.float32), limit, "s:1"), fetch)
     assert [hit.id.int for hit in found] == list(range(1, limit + 1))
     assert asked[-1] >= 500

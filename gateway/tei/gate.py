@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from gateway.errors import UpstreamUnavailable
-from gateway.tei.examiner import Examiner
+from gateway.errors import UnsupportedServer, UpstreamUnavailable
+from gateway.tei.examiner import Examiner, Look
 from gateway.tei.line import Answer, Line
 from gateway.tei.refusals import BackendFailed, unavailable
 from gateway.tei.together import Shared
@@ -69,6 +69,22 @@ class Gate:
         if self._line.opened != self._checked_connections and await self.check() != info:
             raise unavailable(f"another server took over at {self._line.where}: asking again")
         return answer
+
+    async def repeat(self, turn: int) -> Look | None:
+        """Have the verified server repeat what it is known to answer; None where none is verified.
+
+        Raises:
+            UnsupportedServer: it answers otherwise now, and is no longer believed.
+            UpstreamError: it could not be asked.
+        """
+        info = self.info
+        if info is None or self._examiner is None:
+            return None
+        try:
+            return await self._examiner.repeat(info, turn)
+        except UnsupportedServer:
+            self.info = None
+            raise
 
     async def aclose(self) -> None:
         self._checking.cancel()

@@ -18,14 +18,20 @@ from gateway.tei.answers import Embedded
 from gateway.tei.batches import Batch, Room
 from gateway.tei.breaker import Breaker, State
 from gateway.tei.client import TEIClient
+from gateway.tei.examiner import Look
 from gateway.tei.line import Limits
-from gateway.tei.refusals import SERVICE, BackendFailed
+from gateway.tei.refusals import SERVICE, BackendFailed, unavailable
 from gateway.tei.retry import Clock
 from gateway.tei.window import Bounds, Load, Window
 from gateway.tei.wire import Info, Token
 
 GUESS: Final = Room(inputs=32, payload_bytes=2_000_000, tokens=16_384)
 """TEI's defaults, until a server has told its own limits."""
+
+
+CANARY_INPUTS: Final = 16
+CANARY_TOKENS: Final = 1_024
+"""What a canary takes of the window while it asks; it asks one batch after the other."""
 
 
 class Replica:
@@ -99,6 +105,23 @@ class Replica:
             self._fail(exc, at_once=True)
             raise
         self._succeed()
+
+    async def repeat(self, turn: int) -> Look:
+        """Ask again for vectors that are known, as an ingest would; other ones leave it out.
+
+        Raises:
+            ConfigurationError: it drifted.
+            UpstreamError: it could not be asked.
+        """
+        async with self.window.hold(CANARY_INPUTS, CANARY_TOKENS, Lane.INGEST):
+            try:
+                look = await self.client.repeat(turn)
+            except ConfigurationError as exc:
+                self._fail(exc, at_once=True)
+                raise
+        if look is None:
+            raise unavailable(f"TEI at {self.where} is no longer verified: asking again later")
+        return look
 
     async def aclose(self) -> None:
         if self._trial is not None:

@@ -1,6 +1,5 @@
 """`gateway serve`: one uvicorn worker, because the embedded store belongs to one process."""
 
-import ipaddress
 import logging
 import socket
 from collections.abc import AsyncGenerator
@@ -15,6 +14,7 @@ from gateway.api.drain import Drain
 from gateway.bootstrap import Runtime, open_runtime
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.settings import Settings
+from gateway.settings.addresses import is_loopback
 
 
 def serve(settings: Settings) -> None:
@@ -100,13 +100,3 @@ def require_bindable(settings: Settings) -> None:
         "and delete everything; set server.api_keys (GATEWAY_SERVER__API_KEYS), bind 127.0.0.1, or "
         "set server.allow_open=true if something in front of it keeps others out"
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches `host`; names other than localhost are not trusted."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -21,6 +21,8 @@ LAYERLESS: Final = 0.999
 """Cosine of the pooled token states to the embedding from which on nothing lies between them."""
 CUT: Final = 0.9999
 WINDOW_TOKENS: Final = 257
+OTHER_TEXT: Final = 0.9
+"""A skipped window changes a vector less than this; below it, a batch mixes up its texts."""
 
 
 @check(
@@ -168,7 +170,8 @@ async def length_invariance(patient: Patient) -> list[Outcome]:
             return fail(f"the probe has {tokens} tokens only: nothing is proved")
         if cosine >= bar_of(info.model_dtype):
             return ok(detail)
-        return (fail if patient.settings.ingest.chunk_tokens > WINDOW_TOKENS else warn)(detail)
+        harmful = cosine < OTHER_TEXT or patient.settings.ingest.chunk_tokens > WINDOW_TOKENS
+        return (fail if harmful else warn)(detail)
 
     return await each(patient, ask)
 

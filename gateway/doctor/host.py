@@ -80,11 +80,20 @@ async def _other_clocks(patient: Patient) -> list[tuple[str, datetime]]:
             date = await server.date()
         except GatewayError:
             continue  # another check tells that it does not answer
-        if date is not None:
-            found.append((server.where, parsedate_to_datetime(date)))
+        if date is not None and (when := _read_date(date)) is not None:
+            found.append((server.where, when))
     folder = _existing(patient.settings.data_dir)
     written = _file_time(folder)
     return found if written is None else [*found, (str(folder), written)]
+
+
+def _read_date(header: str) -> datetime | None:
+    """The time of a `Date` header, None where it cannot be read."""
+    try:
+        when = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 def _file_time(folder: Path) -> datetime | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.doctor.findings import Outcome, check, fail, ok, skip, warn
 from gateway.doctor.patient import Patient
-from gateway.errors import ConfigurationError, GatewayError, UnsupportedServer, UpstreamError
+from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
     from gateway.tei.direct import DirectServer
@@ -154,7 +154,7 @@ async def each(
             continue
         try:
             outcome = await ask(server, info)
-        except (UnsupportedServer, UpstreamError, ConfigurationError) as exc:
+        except GatewayError as exc:
             outcome = fail(str(exc))
         found.append(replace(outcome, where=server.where))
     return found

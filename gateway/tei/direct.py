@@ -74,12 +74,12 @@ class DirectServer:
         answer = await self._line.call("embed_all", "/embed_all", body)
         try:
             (rows,) = _read_states(answer.body)
+            return np.array(rows, np.float32)
         except (msgspec.DecodeError, ValueError) as exc:
             raise BrokenAnswer(
                 f"TEI at {self.where} answered /embed_all with something else: {exc}",
                 service=SERVICE,
             ) from exc
-        return np.array(rows, np.float32)
 
     async def date(self) -> str | None:
         """The `Date` header of an answer, None where there is none."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from gateway.domain.recording import Recording
 from gateway.domain.vectors import Matrix, require_unit
-from gateway.errors import DegenerateVector, UnsupportedServer
+from gateway.errors import DegenerateVector, InvalidRequest, UnsupportedServer
 from gateway.tei.goldens import (
     Agreement,
     Baseline,
@@ -62,7 +62,7 @@ class Examiner:
             UnsupportedServer: with what is wrong and the remedy.
             UpstreamError: it could not be asked.
         """
-        with self._refusing_broken_vectors():
+        with self._refusing():
             await self._examine(info)
 
     async def repeat(self, info: Info, turn: int) -> Look:
@@ -72,7 +72,7 @@ class Examiner:
             UnsupportedServer: it makes other vectors now.
             UpstreamError: it could not be asked.
         """
-        with self._refusing_broken_vectors():
+        with self._refusing():
             look = await self._repeat(info, turn)
             if turn % LONG_TURNS or not self._expect.long_canary:
                 return look
@@ -122,13 +122,18 @@ class Examiner:
         return worst_cosine(batch, np.repeat(alone, 3, axis=0))[0], first + more
 
     @contextmanager
-    def _refusing_broken_vectors(self) -> Generator[None]:
+    def _refusing(self) -> Generator[None]:
         try:
             yield
         except DegenerateVector as exc:
             raise UnsupportedServer(
                 f"TEI at {self._line.where} answers a probe with a broken vector ({exc}): check its "
                 "--dtype and device"
+            ) from exc
+        except InvalidRequest as exc:
+            raise UnsupportedServer(
+                f"TEI at {self._line.where} refuses a text that the configured model reads ({exc}): "
+                "check --model-id and its limits"
             ) from exc
 
     async def _compare(self, recording: Recording, info: Info) -> None:

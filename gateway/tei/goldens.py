@@ -90,7 +90,12 @@ def off_goldens(rows: Matrix, expect: Expectation) -> Iterator[tuple[GoldenCheck
 
 
 def worst_cosine(rows: Matrix, wanted: Matrix) -> tuple[float, int]:
-    """Least cosine of unit rows to the ones wanted, and the row that has it; NaN is the least."""
+    """Least cosine of unit rows to the ones wanted, and the row that has it.
+
+    NaN, and rows of another size, count as -1.
+    """
+    if rows.shape != wanted.shape:
+        return -1.0, 0
     cosines = np.nan_to_num(np.sum(rows * wanted, axis=1), nan=-1.0)
     worst = int(np.argmin(cosines))
     return float(cosines[worst]), worst

@@ -95,9 +95,7 @@ async def test_what_a_server_answers(check: str, kind: FaultKind, times: int | N
     with TEIStub() as stub:
         stub.fail(kind, times=times)
         async with before(stub) as patient:
-            assert await status_of(check, patient) is (
-                WARN if check == "length-invariance" else FAIL
-            )
+            assert await status_of(check, patient) is FAIL
 
 
 @pytest.mark.parametrize(

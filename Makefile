@@ -56,7 +56,7 @@ generated: $(VENV)/.dev-installed ## Check that the generated references are unc
 openapi: $(VENV)/.dev-installed ## Write docs/reference/openapi.json anew
 	$(BIN)/python scripts/export_openapi.py
 
-reference: $(VENV)/.dev-installed ## Write docs/reference/settings.md and errors.md anew
+reference: $(VENV)/.dev-installed ## Write settings.md, errors.md and doctor.md of docs/reference anew
 	$(BIN)/python scripts/reference.py
 
 bench: $(VENV)/.dev-installed ## Measure speed and size against the budgets

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.domain.recording import Recording
+from gateway.embedding.canaries import canary_texts, long_canary
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, CATALOG, find_profile, load_profiles
 from gateway.embedding.embedder import Embedder
 from gateway.embedding.fingerprint import fingerprint, space_of
@@ -24,6 +25,7 @@ from gateway.settings import Settings
 
 if TYPE_CHECKING:  # adapters are imported when they are used
     from gateway.encoders.caches.port import Cache
+    from gateway.tei.identity import Expectation
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,11 @@ async def open_encoder(settings: Settings, profile: ModelProfile, sink: Sink) ->
     from gateway.encoders.single_flight import SingleFlightEncoder  # noqa: PLC0415
 
     encoder = await _open_recorded(settings, profile, sink)
+    if settings.canary.seconds and settings.encoder_kind != "tei":
+        from gateway.encoders.canary import CanaryEncoder  # noqa: PLC0415
+
+        expect = expectation(settings, profile)
+        encoder = CanaryEncoder(encoder, expect, seconds=settings.canary.seconds, sink=sink)
     if settings.cache.kind == "none":
         return SingleFlightEncoder(encoder, sink=sink)
     from gateway.encoders.cached import CachedEncoder  # noqa: PLC0415
@@ -197,34 +204,12 @@ async def open_store(settings: Settings, sink: Sink) -> VectorStore:
 
 
 async def _tei(settings: Settings, profile: ModelProfile, sink: Sink) -> Encoder:
-    from gateway.encoders.tei import (  # noqa: PLC0415
-        Expectation,
-        GoldenCheck,
-        Limits,
-        TEIEncoder,
-        Wiring,
-    )
+    from gateway.encoders.tei import Limits, TEIEncoder, Wiring  # noqa: PLC0415
 
     tei = settings.tei
-    goldens = tuple(
-        GoldenCheck(
-            profile.render(golden.query_task, golden.query),
-            tuple(profile.render(golden.document_task, text) for text in golden.documents),
-            golden.size,
-            golden.similarities,
-        )
-        for golden in profile.goldens
-    )
     return await TEIEncoder.connect(
         tei.urls,
-        expect=Expectation(
-            model_ids=(profile.model_id, *profile.aliases),
-            size=profile.full_size,
-            max_tokens=profile.max_tokens,
-            dtypes=profile.dtypes,
-            goldens=goldens if tei.verify_goldens else (),
-            recording=load_recording(settings, profile),
-        ),
+        expect=expectation(settings, profile),
         tokenizer=tei.tokenizer,
         wiring=Wiring(
             limits=Limits(
@@ -237,23 +222,49 @@ async def _tei(settings: Settings, profile: ModelProfile, sink: Sink) -> Encoder
             api_key=tei.api_key.get_secret_value() if tei.api_key else None,
             hedge=tei.hedge,
             discovery_seconds=tei.discovery_seconds,
+            canary_seconds=settings.canary.seconds,
         ),
         sink=sink,
     )
 
 
+def expectation(settings: Settings, profile: ModelProfile) -> "Expectation":
+    """Describe what a server of the profile must serve and reproduce.
+
+    Raises:
+        ConfigurationError: the recording cannot be read, or is of another space.
+    """
+    from gateway.tei.identity import Expectation, GoldenCheck  # noqa: PLC0415
+
+    watched = settings.canary.seconds > 0
+    return Expectation(
+        model_ids=(profile.model_id, *profile.aliases),
+        size=profile.full_size,
+        max_tokens=profile.max_tokens,
+        dtypes=profile.dtypes,
+        goldens=tuple(
+            GoldenCheck(
+                profile.render(golden.query_task, golden.query),
+                tuple(profile.render(golden.document_task, text) for text in golden.documents),
+                golden.size,
+                golden.similarities,
+            )
+            for golden in profile.goldens
+            if settings.tei.verify_goldens
+        ),
+        recording=load_recording(settings, profile),
+        canaries=canary_texts(profile) if watched else (),
+        long_canary=long_canary(profile) if watched else "",
+    )
+
+
 async def _openai(settings: Settings, profile: ModelProfile, sink: Sink) -> Encoder:
-    from gateway.encoders.openai import Expectation, OpenAIEncoder  # noqa: PLC0415
+    from gateway.encoders.openai import OpenAIEncoder  # noqa: PLC0415
 
     openai = settings.openai
     return await OpenAIEncoder.connect(
         openai.url or "",
-        expect=Expectation(
-            model_ids=(profile.model_id, *profile.aliases),
-            size=profile.full_size,
-            max_tokens=profile.max_tokens,
-            dtypes=profile.dtypes,
-        ),
+        expect=expectation(settings, profile),
         tokenizer=openai.tokenizer or Path(),
         model=openai.model,
         quantization=openai.quantization or "",

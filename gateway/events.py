@@ -80,6 +80,22 @@ class ReplicaChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class CanaryFinished:
+    """Known texts were embedded again by the server at `where`.
+
+    `outcome` is ok, drift (other vectors than before: it is left out), uneven (the same text gets
+    another vector in a batch of equal lengths: a warning) or unanswered.
+    """
+
+    service: str
+    where: str
+    outcome: str
+    inputs: int
+    tokens: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class WindowChanged:
     """A server was full, or has room again: at most `inputs` may be in flight to it."""
 
@@ -152,6 +168,7 @@ Event: TypeAlias = (
     | UpstreamCalled
     | UpstreamRetried
     | ReplicaChanged
+    | CanaryFinished
     | WindowChanged
     | Hedged
     | WorkerRestarted

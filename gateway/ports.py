@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from gateway.domain.collections import CollectionInfo, CollectionSpec
+from gateway.domain.collections import CollectionInfo, CollectionSpec, StoredForm
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
 from gateway.domain.search import DenseQuery, Filter, Hit
 from gateway.domain.vectors import Matrix
@@ -147,6 +147,14 @@ class VectorStore(Protocol):
 
     async def list_collections(self) -> list[CollectionInfo]:
         """All collections written by a gateway, by name; others in the same server are left out."""
+        ...
+
+    async def inspect(self, name: str) -> StoredForm:
+        """Ask the engine itself what form a collection has: somebody else may have made or changed it."""
+        ...
+
+    async def mend_indexes(self, name: str) -> list[str]:
+        """Create the payload indexes that a collection lacks; returns their fields. Points stay."""
         ...
 
     async def drop(self, name: str) -> None: ...

@@ -1,4 +1,4 @@
-"""Write docs/reference/settings.md and errors.md from the code, or `--check` that they are current."""
+"""Write the generated pages of docs/reference from the code, or `--check` that they are current."""
 
 import sys
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from gateway.api.exceptions import status_of
+from gateway.doctor import CHECKS
 from gateway.errors import GatewayError
 from gateway.settings import Section, Settings, variable_name
 
@@ -15,7 +16,11 @@ FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
 
 def main() -> int:
-    pages = {"settings.md": settings_page(), "errors.md": errors_page()}
+    pages = {
+        "settings.md": settings_page(),
+        "errors.md": errors_page(),
+        "doctor.md": doctor_page(),
+    }
     if "--check" not in sys.argv[1:]:
         for name, text in pages.items():
             (FOLDER / name).write_text(text, encoding="utf-8")
@@ -96,6 +101,22 @@ def errors_page() -> str:
         f"| `{kind.slug}` | {status_of(kind)} | {kind.title} | `{kind.__name__}` |"
         for kind in sorted(leaves(GatewayError), key=lambda kind: (status_of(kind), kind.slug))
     ]
+    return "\n".join(lines) + "\n"
+
+
+def doctor_page() -> str:
+    lines = [
+        "# Checks of the doctor",
+        "",
+        "Generated from `gateway/doctor/` by `make reference`; `gateway doctor --list` prints the same.",
+        "",
+        "Each check ends as ok, warn, fail or skip; one that cannot run fails, or says why it is skipped.",
+        "How to run them: [Ask the doctor](../how-to/doctor.md).",
+    ]
+    for check in CHECKS.values():
+        mends = " `--fix` does it." if check.fix else ""
+        lines += ["", f"## `{check.id}`", "", " ".join(check.proves.split()), ""]
+        lines += [f"**Fails:** {check.fails}", "", f"**Remedy:** {check.remedy}.{mends}"]
     return "\n".join(lines) + "\n"
 
 

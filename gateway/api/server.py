@@ -1,7 +1,6 @@
 """`gateway serve`: one uvicorn worker, because the embedded store belongs to one process."""
 
 import gc
-import ipaddress
 import logging
 import socket
 from collections.abc import AsyncGenerator, Generator
@@ -18,6 +17,7 @@ from gateway.api.gathering import GatheringProtocol
 from gateway.bootstrap import Runtime, open_runtime
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.settings import Settings
+from gateway.settings.addresses import is_loopback
 
 GC_THRESHOLDS: Final = (50_000, 20, 50)
 """New objects before young ones are looked at, and how often that before older ones are."""
@@ -126,13 +126,3 @@ def require_bindable(settings: Settings) -> None:
         "and delete everything; set server.api_keys (GATEWAY_SERVER__API_KEYS), bind 127.0.0.1, or "
         "set server.allow_open=true if something in front of it keeps others out"
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches `host`; names other than localhost are not trusted."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

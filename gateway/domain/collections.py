@@ -54,6 +54,19 @@ class CollectionInfo:
     chunks: int
 
 
+@dataclass(frozen=True, slots=True)
+class StoredForm:
+    """A collection as the engine keeps it, whatever its spec says.
+
+    `distance` is the engine's word for it in lower case ("dot"), `size` the length of its vectors
+    (None: it has none of ours), `unindexed` the payload fields that lack their index.
+    """
+
+    distance: str
+    size: int | None
+    unindexed: tuple[str, ...] = ()
+
+
 def require_name(name: str) -> str:
     """Return a usable collection name or raise `InvalidName`.
 

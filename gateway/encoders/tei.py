@@ -24,6 +24,7 @@ from gateway.errors import (
 )
 from gateway.events import Sink, discard
 from gateway.ports import EncoderInfo, Encoding, Health, Lane
+from gateway.tei.canary import Canary
 from gateway.tei.client import TEIClient
 from gateway.tei.delivery import Delivery
 from gateway.tei.discovery import Members, Resolve, resolve
@@ -46,13 +47,15 @@ class Wiring:
     """How the servers are reached.
 
     `hedge` asks slow queries of a second replica. Names are looked up again every
-    `discovery_seconds` (0: never) by `resolve`.
+    `discovery_seconds` (0: never) by `resolve`. Every `canary_seconds` (0: never) each replica has to
+    repeat the expected canaries, goldens and recording.
     """
 
     limits: Limits = field(default_factory=Limits)
     api_key: str | None = None
     hedge: bool = False
     discovery_seconds: float = 10.0
+    canary_seconds: float = 0.0
     resolve: Resolve = resolve
 
 
@@ -81,7 +84,7 @@ class TEIEncoder:
         self._expect: Final = expect
         self._tokens: Final = tokens
         self._tokens_checked = tokens is None
-        self._following: asyncio.Task[None] | None = None
+        self._tasks: Final[list[asyncio.Task[None]]] = []
         self._loop: Final = asyncio.get_running_loop()
         self._loop_thread: Final = get_ident()
 
@@ -124,7 +127,10 @@ class TEIEncoder:
             await encoder.aclose()
             raise
         if wiring.discovery_seconds and members.may_change:
-            encoder._following = asyncio.create_task(encoder._follow(wiring.discovery_seconds))
+            encoder._tasks.append(asyncio.create_task(encoder._follow(wiring.discovery_seconds)))
+        if wiring.canary_seconds:
+            canary = Canary(lambda: pool.replicas, seconds=wiring.canary_seconds, sink=sink)
+            encoder._tasks.append(asyncio.create_task(canary.watch()))
         return encoder
 
     @property
@@ -195,9 +201,9 @@ class TEIEncoder:
         return Health("tei", any(ok for ok, _ in states), "; ".join(told for _, told in states))
 
     async def aclose(self) -> None:
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._members.aclose()
 
     async def _byte_spans(self, text: str) -> Sequence[Span]:

@@ -8,6 +8,7 @@ import structlog
 
 from gateway.events import (
     CacheFailed,
+    CanaryFinished,
     Event,
     ReplicaChanged,
     UpstreamCalled,
@@ -77,6 +78,11 @@ def log_events(event: Event) -> None:
         case ReplicaChanged(service=service, where=where, state=state, reason=reason):
             tell = log.info if state == "closed" else log.warning
             tell("replica " + REPLICA[state], service=service, replica=where, reason=reason)
+        case CanaryFinished(service=service, where=where, outcome=outcome, reason=reason) if (
+            outcome != "ok"
+        ):
+            tell = log.error if outcome == "drift" else log.warning
+            tell("canary: " + outcome, service=service, replica=where, reason=reason)
         case WorkerRestarted(exit_code=exit_code, restarts=restarts):
             log.error("store worker died, restarted", exit_code=exit_code, restarts=restarts)
         case CacheFailed(cache=cache, operation=operation, reason=reason) if reason != "full":

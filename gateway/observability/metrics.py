@@ -9,6 +9,7 @@ from gateway.events import (
     CacheFailed,
     CacheRead,
     CacheWritten,
+    CanaryFinished,
     DocumentDone,
     Embedded,
     Event,
@@ -136,6 +137,18 @@ class _UpstreamMetrics:
             ["service", "replica"],
             registry=registry,
         )
+        self._canaries = Counter(
+            "gateway_canary_runs",
+            "Known texts embedded again: ok, drift, uneven or unanswered",
+            ["service", "replica", "outcome"],
+            registry=registry,
+        )
+        self._canary_tokens = Counter(
+            "gateway_canary_tokens",
+            "Tokens that canaries cost",
+            ["service", "replica"],
+            registry=registry,
+        )
         self._hedges = Counter(
             "gateway_upstream_hedges",
             "Slow queries asked of a second replica, by whether it answered first",
@@ -153,6 +166,9 @@ class _UpstreamMetrics:
                 self._replicas.labels(service, where).set(REPLICA_UP[state])
             case WindowChanged(service=service, where=where, inputs=inputs):
                 self._windows.labels(service, where).set(inputs)
+            case CanaryFinished(service=service, where=where, outcome=outcome, tokens=tokens):
+                self._canaries.labels(service, where, outcome).inc()
+                self._canary_tokens.labels(service, where).inc(tokens)
             case Hedged(service=service, won=won):
                 self._hedges.labels(service, str(won).lower()).inc()
             case _:

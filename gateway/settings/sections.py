@@ -103,6 +103,10 @@ class TEISettings(Section):
         default=None,
         description="tokenizer.json of the model, or a hub cache that holds it; else /tokenize",
     )
+    expect_gpu: bool = Field(
+        default=False,
+        description="The servers have GPUs: the doctor finds one that fell back to its CPU",
+    )
 
 
 class OpenAISettings(Section):
@@ -165,6 +169,14 @@ class CacheSettings(Section):
     password: OptionalSecret = Field(default=None, description="Password of that server")
     ttl_seconds: OptionalInt = Field(
         default=2_592_000, ge=1, description="How long that server keeps an entry; empty: no limit"
+    )
+
+
+class CanarySettings(Section):
+    """Known texts embedded again and again beside the work, to notice a server that drifts."""
+
+    seconds: float = Field(
+        default=0.0, ge=0, description="How often each server is asked, jittered; 0: never"
     )
 
 
@@ -271,6 +283,7 @@ class Settings(Section):
     openai: OpenAISettings = OpenAISettings()
     local: LocalSettings = LocalSettings()
     cache: CacheSettings = CacheSettings()
+    canary: CanarySettings = CanarySettings()
     qdrant: QdrantSettings = QdrantSettings()
     edge: EdgeSettings = EdgeSettings()
     ingest: IngestSettings = IngestSettings()

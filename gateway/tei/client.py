@@ -15,7 +15,7 @@ from gateway.domain.tokens import may_exceed
 from gateway.errors import UpstreamTimeout
 from gateway.events import Sink, discard
 from gateway.tei.answers import Embedded, checked
-from gateway.tei.examiner import Examiner
+from gateway.tei.examiner import Examiner, Look
 from gateway.tei.gate import Gate
 from gateway.tei.goldens import Agreement
 from gateway.tei.identity import Expectation
@@ -87,6 +87,15 @@ class TEIClient:
     async def verify(self, *, anew: bool = False) -> Info:
         """Return the info of the server, checked once, or again; see `Gate.require` for the errors."""
         return await (self._gate.check(anew=True) if anew else self._gate.require())
+
+    @property
+    def connections(self) -> int:
+        """How many connections were tried so far: after another one, another server may answer."""
+        return self._line.opened
+
+    async def repeat(self, turn: int) -> Look | None:
+        """Ask again for vectors that are known; see `Gate.repeat`."""
+        return await self._gate.repeat(turn)
 
     async def health(self) -> str:
         """Ask `/health`, once; "ok", or "busy" where the server is only slow to say so.

@@ -77,15 +77,30 @@ class Members:
         await asyncio.gather(*(replica.aclose() for replica in self.replicas))
 
     async def _find(self, url: str) -> list[Member]:
-        base = require_url(url)
-        if _is_address(base.host):
-            return [(url, None)]
-        port = base.port or (443 if base.scheme == "https" else 80)
         try:
-            addresses = await self._resolve(base.host, port)
+            return await _members_of(url, self._resolve)
         except OSError:
             return [member for member in self._members if member[0] == url] or [(url, None)]
-        return [(url, one) for one in addresses] if len(addresses) > 1 else [(url, None)]
+
+
+async def addresses_of(urls: Sequence[str], resolve: Resolve = resolve) -> list[Member]:
+    """Return the servers that URLs stand for now; a name that cannot be resolved stands for one."""
+    found: list[Member] = []
+    for url in dict.fromkeys(urls):
+        try:
+            found += await _members_of(url, resolve)
+        except OSError:
+            found.append((url, None))
+    return found
+
+
+async def _members_of(url: str, resolve: Resolve) -> list[Member]:
+    base = require_url(url)
+    if _is_address(base.host):
+        return [(url, None)]
+    port = base.port or (443 if base.scheme == "https" else 80)
+    addresses = await resolve(base.host, port)
+    return [(url, one) for one in addresses] if len(addresses) > 1 else [(url, None)]
 
 
 async def _retire(replica: Replica) -> None:

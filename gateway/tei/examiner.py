@@ -1,6 +1,8 @@
 """What a server is asked before anything it answers is believed."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -10,10 +12,13 @@ from gateway.domain.vectors import Matrix, require_unit
 from gateway.errors import DegenerateVector, InvalidRequest, UnsupportedServer
 from gateway.tei.goldens import (
     Agreement,
+    Baseline,
+    bar_of,
     golden_texts,
     require_goldens,
     require_recorded_tokens,
     require_recorded_vectors,
+    worst_cosine,
 )
 from gateway.tei.identity import PROBE, Expectation, require_probe, require_supported
 from gateway.tei.line import Line
@@ -29,6 +34,19 @@ from gateway.tei.wire import (
 
 PERMITS_SHARE: Final = 4
 """Examining takes at most one in so many of the server's permits: others are at work meanwhile."""
+RECORDED_AT_ONCE: Final = 4
+"""Items of a recording that a canary asks for in one turn; the next turn takes the next ones."""
+LONG_TURNS: Final = 10
+"""The long canary is asked in every tenth turn, the first one included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a repetition cost, and the cosine of a long text in a batch to itself alone, if low."""
+
+    inputs: int
+    tokens: int
+    uneven: float | None = None
 
 
 class Examiner:
@@ -38,6 +56,7 @@ class Examiner:
         self._line: Final = line
         self._expect: Final = expect
         self._agreement: Final = agreement
+        self._baseline: Final = Baseline()
 
     async def examine(self, info: Info) -> None:
         """Ask what it serves, a probe, the model card's examples and the recording, as expected.
@@ -46,18 +65,23 @@ class Examiner:
             UnsupportedServer: with what is wrong and the remedy.
             UpstreamError: it could not be asked.
         """
-        try:
+        with self._refusing():
             await self._examine(info)
-        except DegenerateVector as exc:
-            raise UnsupportedServer(
-                f"TEI at {self._line.where} answers a probe with a broken vector ({exc}): check its "
-                "--dtype and device"
-            ) from exc
-        except (InvalidRequest, InputRejected, TooMuchAtOnce) as exc:
-            raise UnsupportedServer(
-                f"TEI at {self._line.where} refuses texts that it must read ({exc}): check the "
-                "limits that it was started with"
-            ) from exc
+
+    async def repeat(self, info: Info, turn: int) -> Look:
+        """Ask a verified server again for what it must repeat; the recording part by part.
+
+        Raises:
+            UnsupportedServer: it makes other vectors now.
+            UpstreamError: it could not be asked.
+        """
+        with self._refusing():
+            look = await self._repeat(info, turn)
+            if turn % LONG_TURNS or not self._expect.long_canary:
+                return look
+            cosine, tokens = await self._cosine_in_batch(info)
+        uneven = cosine if cosine < bar_of(info.model_dtype) else None
+        return Look(look.inputs + 4, look.tokens + tokens, uneven)
 
     async def _examine(self, info: Info) -> None:
         where, expect = self._line.where, self._expect
@@ -66,11 +90,14 @@ class Examiner:
         require_probe(where, rows.shape[1], tokens, expect)
         probe = require_unit(rows, size=expect.size)[0]
         if expect.goldens:
-            rows = await self._embed_all(golden_texts(expect), info)
+            rows, _ = await self._embed_all(golden_texts(expect), info)
             require_goldens(where, rows, expect)
         if expect.recording is not None:
             await self._compare(expect.recording, info)
         self._agreement.require(where, probe)
+        if expect.canaries:
+            rows, _ = await self._embed_all(expect.canaries, info)
+            self._baseline.require(where, require_unit(rows, size=expect.size), info.model_dtype)
 
     async def is_same(self) -> bool:
         """Ask the probe again: whether the server is still the one that was examined."""
@@ -83,6 +110,46 @@ class Examiner:
         """The server is not asked any more."""
         self._agreement.leave(self._line.where)
 
+    async def _repeat(self, info: Info, turn: int) -> Look:
+        where, expect = self._line.where, self._expect
+        part = part_of(expect.recording, turn)
+        goldens = golden_texts(expect)
+        texts = [*expect.canaries, *goldens]
+        texts += [] if part is None else [item.rendered for item in part.items]
+        rows, tokens = await self._embed_all(texts, info)
+        require_unit(rows, size=expect.size)
+        own, shared, recorded = np.split(rows, np.cumsum([len(expect.canaries), len(goldens)]))
+        if expect.canaries:
+            self._baseline.require(where, own, info.model_dtype)
+        if goldens:
+            require_goldens(where, shared, expect)
+        if part is not None:
+            require_recorded_vectors(where, recorded, part, info.model_dtype)
+        return Look(len(texts), tokens)
+
+    async def _cosine_in_batch(self, info: Info) -> tuple[float, int]:
+        """Least cosine of a long text among its equals to itself alone, and the tokens read."""
+        text = self._expect.long_canary
+        alone, first = await self._embed([text])
+        batch, more = await self._embed_all([text] * 3, info)
+        require_unit(np.concatenate([alone, batch]), size=self._expect.size)
+        return worst_cosine(batch, np.repeat(alone, 3, axis=0))[0], first + more
+
+    @contextmanager
+    def _refusing(self) -> Generator[None]:
+        try:
+            yield
+        except DegenerateVector as exc:
+            raise UnsupportedServer(
+                f"TEI at {self._line.where} answers a probe with a broken vector ({exc}): check its "
+                "--dtype and device"
+            ) from exc
+        except (InvalidRequest, InputRejected, TooMuchAtOnce) as exc:
+            raise UnsupportedServer(
+                f"TEI at {self._line.where} refuses texts that it must read ({exc}): check the "
+                "limits that it was started with"
+            ) from exc
+
     async def _compare(self, recording: Recording, info: Info) -> None:
         texts = [item.rendered for item in recording.items]
         for batch in _batches(texts, info):
@@ -90,15 +157,28 @@ class Examiner:
             answer = await self._line.call("tokenize", "/tokenize", body)
             ids = [[token.id for token in row] for row in decode_tokens(answer.body, len(batch))]
             require_recorded_tokens(self._line.where, batch, ids, recording)
-        rows = await self._embed_all(texts, info)
+        rows, _ = await self._embed_all(texts, info)
         require_recorded_vectors(self._line.where, rows, recording, info.model_dtype)
 
-    async def _embed_all(self, texts: Sequence[str], info: Info) -> Matrix:
-        return np.concatenate([(await self._embed(batch))[0] for batch in _batches(texts, info)])
+    async def _embed_all(self, texts: Sequence[str], info: Info) -> tuple[Matrix, int]:
+        answers = [await self._embed(batch) for batch in _batches(texts, info)]
+        widths = {rows.shape[1] for rows, _ in answers}
+        if len(widths) > 1:
+            raise DegenerateVector(f"vectors of sizes {sorted(widths)} from one model")
+        return np.concatenate([rows for rows, _ in answers]), sum(read for _, read in answers)
 
     async def _embed(self, texts: Sequence[str]) -> tuple[Matrix, int]:
         answer = await self._line.call("probe", "/v1/embeddings", openai_body(_json(texts)))
         return decode_openai(answer.body, len(texts))
+
+
+def part_of(recording: Recording | None, turn: int) -> Recording | None:
+    """Return some items of a recording; turn by turn, all of them come up."""
+    if recording is None or not recording.items:
+        return None
+    count = len(recording.items)
+    places = [(turn * RECORDED_AT_ONCE + i) % count for i in range(min(RECORDED_AT_ONCE, count))]
+    return replace(recording, items=tuple(recording.items[place] for place in places))
 
 
 def _batches(texts: Sequence[str], info: Info) -> list[Sequence[str]]:

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from gateway.errors import UpstreamUnavailable
+from gateway.errors import UnsupportedServer, UpstreamUnavailable
 from gateway.events import discard
-from gateway.tei.examiner import Examiner
+from gateway.tei.examiner import Examiner, Look
 from gateway.tei.line import Answer, Line
 from gateway.tei.refusals import BackendFailed, timed_out, unavailable
 from gateway.tei.retry import Clock, Patience, patiently
@@ -92,6 +92,22 @@ class Gate:
         self.info = None
         if self._examiner is not None:
             self._examiner.forget()
+
+    async def repeat(self, turn: int) -> Look | None:
+        """Have the verified server repeat what it is known to answer; None where none is verified.
+
+        Raises:
+            UnsupportedServer: it answers otherwise now, and is no longer believed.
+            UpstreamError: it could not be asked.
+        """
+        info = self.info
+        if info is None or self._examiner is None:
+            return None
+        try:
+            return await self._examiner.repeat(info, turn)
+        except UnsupportedServer:
+            self.forget()
+            raise
 
     async def aclose(self) -> None:
         self._checking.cancel()

@@ -4,14 +4,14 @@ Three things may be known: the worked examples of the model card, a recording of
 what the other replicas answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 
 from gateway.domain.recording import Recording
 from gateway.domain.vectors import Matrix, Vector, require_unit, shorten
-from gateway.tei.identity import ADVISED, Expectation, refuse
+from gateway.tei.identity import ADVISED, Expectation, GoldenCheck, refuse
 
 GOLDEN_TOLERANCE: Final = 0.02
 """Room for dtype and engine around the similarities printed in a model card."""
@@ -29,12 +29,7 @@ def require_goldens(where: str, rows: Matrix, expect: Expectation) -> None:
     Raises:
         UnsupportedServer: it runs another model, lacks its Dense layers or rewrites the prompts.
     """
-    row_of = dict(zip(golden_texts(expect), rows, strict=True))
-    for golden in expect.goldens:
-        cut = shorten(
-            np.stack([row_of[text] for text in (golden.query, *golden.documents)]), golden.size
-        )
-        off = float(np.abs(cut[1:] @ cut[0] - np.asarray(golden.similarities)).max())
+    for golden, off in off_goldens(rows, expect):
         if not off <= GOLDEN_TOLERANCE:
             refuse(
                 where,
@@ -72,17 +67,43 @@ def require_recorded_vectors(where: str, rows: Matrix, recording: Recording, dty
         UnsupportedServer: it runs another model or revision, a quantised one, or runs it wrongly.
     """
     require_unit(rows, size=recording.size)
-    cosines = np.sum(rows * recording.vectors, axis=1)
-    bar = RECORDED_COSINE.get(dtype, RECORDED_COSINE["float32"])
-    worst = int(np.argmin(cosines))
-    if not cosines[worst] >= bar:
+    cosine, worst = worst_cosine(rows, recording.vectors)
+    bar = bar_of(dtype)
+    if not cosine >= bar:
         refuse(
             where,
-            f"gives a recorded text a vector of cosine {cosines[worst]:.5f} to the reference's (at "
+            f"gives a recorded text a vector of cosine {cosine:.5f} to the reference's (at "
             f"least {bar} in {dtype}; item {worst}, task {recording.items[worst].task!r})",
             f"it runs another model, revision or quantisation, or skips layers: use TEI {ADVISED} "
             "with the recorded model, or record it anew if the change is meant",
         )
+
+
+def off_goldens(rows: Matrix, expect: Expectation) -> Iterator[tuple[GoldenCheck, float]]:
+    """Yield each golden with how far unit rows of `golden_texts` are from its cosines at most."""
+    row_of = dict(zip(golden_texts(expect), rows, strict=True))
+    for golden in expect.goldens:
+        cut = shorten(
+            np.stack([row_of[text] for text in (golden.query, *golden.documents)]), golden.size
+        )
+        yield golden, float(np.abs(cut[1:] @ cut[0] - np.asarray(golden.similarities)).max())
+
+
+def worst_cosine(rows: Matrix, wanted: Matrix) -> tuple[float, int]:
+    """Least cosine of unit rows to the ones wanted, and the row that has it.
+
+    NaN, and rows of another size, count as -1.
+    """
+    if rows.shape != wanted.shape:
+        return -1.0, 0
+    cosines = np.nan_to_num(np.sum(rows * wanted, axis=1), nan=-1.0)
+    worst = int(np.argmin(cosines))
+    return float(cosines[worst]), worst
+
+
+def bar_of(*dtypes: str) -> float:
+    """Least cosine between vectors of one text computed in these dtypes."""
+    return min(RECORDED_COSINE.get(dtype, RECORDED_COSINE["float32"]) for dtype in dtypes)
 
 
 def golden_texts(expect: Expectation) -> list[str]:
@@ -121,3 +142,30 @@ class Agreement:
     def leave(self, where: str) -> None:
         """Forget a replica that is not asked any more: a wrong one must not judge the others."""
         self._rows.pop(where, None)
+
+
+class Baseline:
+    """What a server itself answered when it was first verified: from then on it must repeat it."""
+
+    def __init__(self) -> None:
+        self._first: tuple[Matrix, str] | None = None
+
+    def require(self, where: str, rows: Matrix, dtype: str) -> None:
+        """Compare unit rows of the canaries, computed in `dtype`, with the first ones.
+
+        Raises:
+            UnsupportedServer: they are not the same.
+        """
+        if self._first is None:
+            self._first = (rows, dtype)
+            return
+        first, first_dtype = self._first
+        (cosine, worst), bar = worst_cosine(rows, first), bar_of(dtype, first_dtype)
+        if not cosine >= bar:
+            refuse(
+                where,
+                f"no longer gives the vectors that it gave when it was verified (cosine "
+                f"{cosine:.5f}, at least {bar}; canary {worst})",
+                "the model behind it was exchanged or runs wrongly: restart it with the former "
+                "model, or restart the gateway and ingest anew if the change is meant",
+            )

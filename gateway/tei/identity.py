@@ -6,7 +6,7 @@ EmbeddingGemma loads from 1.8.1), and the model card (no float16).
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 from gateway.domain.recording import Recording
 from gateway.errors import UnsupportedServer
@@ -38,7 +38,8 @@ class Expectation:
 
     `model_ids` are the hub names it may go by (the first is ours), `size` the length of its full
     vectors, `max_tokens` the longest input it must read, `dtypes` what it may compute in, `goldens`
-    and `recording` what its vectors must reproduce.
+    and `recording` what its vectors must reproduce, `canaries` the texts whose vectors it must repeat
+    from then on, and `long_canary` one that is longer than a sliding window ("": none).
     """
 
     model_ids: tuple[str, ...]
@@ -47,6 +48,8 @@ class Expectation:
     dtypes: tuple[str, ...]
     goldens: tuple[GoldenCheck, ...] = ()
     recording: Recording | None = None
+    canaries: tuple[str, ...] = ()
+    long_canary: str = ""
 
 
 def require_supported(where: str, info: Info, expect: Expectation) -> None:
@@ -55,18 +58,28 @@ def require_supported(where: str, info: Info, expect: Expectation) -> None:
     Raises:
         UnsupportedServer: with what is wrong and the remedy.
     """
-    _require_version(where, info)
+    require_version(where, info)
+    require_model(where, info, expect)
+    require_dtype(where, info, expect)
+    require_uncut(where, info, expect)
+
+
+def require_model(where: str, info: Info, expect: Expectation) -> None:
+    """Refuse a server of another model, where it names one; a folder's name says nothing."""
     if not info.embeds:
         kind = info.model_type if isinstance(info.model_type, str) else ", ".join(info.model_type)
         refuse(where, f"serves {info.model_id!r}, a {kind} model", "serve an embedding model")
-    _require_dtype(where, info, expect)
-    if _HUB_ID.fullmatch(info.model_id) and info.model_id not in expect.model_ids:
+    if is_hub_id(info.model_id) and info.model_id not in expect.model_ids:
         refuse(
             where,
             f"serves model {info.model_id!r}, but {' or '.join(map(repr, expect.model_ids))} is "
             "configured",
             "start it with the configured --model-id, or configure the model that it serves",
         )
+
+
+def require_uncut(where: str, info: Info, expect: Expectation) -> None:
+    """Refuse a server that truncates texts which the model reads."""
     if info.auto_truncate and info.max_input_length < expect.max_tokens:
         refuse(
             where,
@@ -74,6 +87,17 @@ def require_supported(where: str, info: Info, expect: Expectation) -> None:
             f"but the model reads {expect.max_tokens}",
             f"start TEI {ADVISED} with --auto-truncate false",
         )
+
+
+def is_hub_id(model_id: str) -> bool:
+    """Tell a name on the hub from a folder."""
+    return _HUB_ID.fullmatch(model_id) is not None
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """Return the three numbers of a version; () when it has none."""
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)", text)
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def require_probe(where: str, size: int, tokens: int, expect: Expectation) -> None:
@@ -97,19 +121,18 @@ def require_probe(where: str, size: int, tokens: int, expect: Expectation) -> No
         )
 
 
-def _require_version(where: str, info: Info) -> None:
-    found = re.match(r"(\d+)\.(\d+)\.(\d+)", info.version)
-    if found is None:
+def require_version(where: str, info: Info) -> None:
+    """Refuse a server that is too old for the model, or for the way it was given the model."""
+    version = version_of(info.version)
+    if not version:
         refuse(where, f"names its version {info.version!r}", f"use TEI {ADVISED}")
-        return
-    version = tuple(map(int, found.groups()))
     if version < OLDEST:
         refuse(
             where,
             f"is version {info.version}, which does not know this model's architecture",
             f"use TEI {ADVISED} (1.8.1 is the oldest that can work)",
         )
-    if version < DENSE_FROM_DIRECTORY and not _HUB_ID.fullmatch(info.model_id):
+    if version < DENSE_FROM_DIRECTORY and not is_hub_id(info.model_id):
         refuse(
             where,
             f"is version {info.version} and serves the local directory {info.model_id!r}: it skips "
@@ -118,7 +141,8 @@ def _require_version(where: str, info: Info) -> None:
         )
 
 
-def _require_dtype(where: str, info: Info, expect: Expectation) -> None:
+def require_dtype(where: str, info: Info, expect: Expectation) -> None:
+    """Refuse a server that computes in half precision, or in a dtype that the model does not allow."""
     if info.model_dtype in HALF:
         refuse(
             where,
@@ -134,6 +158,6 @@ def _require_dtype(where: str, info: Info, expect: Expectation) -> None:
         )
 
 
-def refuse(where: str, what: str, remedy: str) -> None:
+def refuse(where: str, what: str, remedy: str) -> NoReturn:
     """Raise the error of a server that would answer wrongly."""
     raise UnsupportedServer(f"TEI at {where} {what}: {remedy}")

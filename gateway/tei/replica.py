@@ -19,8 +19,16 @@ from gateway.tei.answers import Embedded, bad_row
 from gateway.tei.batches import Batch, Room
 from gateway.tei.breaker import Breaker, State
 from gateway.tei.client import TEIClient
+from gateway.tei.examiner import Look
 from gateway.tei.line import Limits
-from gateway.tei.refusals import SERVICE, BackendFailed, BrokenAnswer, InputRejected, TooMuchAtOnce
+from gateway.tei.refusals import (
+    SERVICE,
+    BackendFailed,
+    BrokenAnswer,
+    InputRejected,
+    TooMuchAtOnce,
+    unavailable,
+)
 from gateway.tei.retry import Clock
 from gateway.tei.window import Bounds, Load, Window
 from gateway.tei.wire import Info, Token
@@ -29,6 +37,11 @@ T = TypeVar("T")
 
 GUESS: Final = Room(inputs=32, payload_bytes=2_000_000, tokens=16_384)
 """TEI's defaults, until a server has told its own limits."""
+
+
+CANARY_INPUTS: Final = 16
+CANARY_TOKENS: Final = 1_024
+"""What a canary takes of the window while it asks; it asks one batch after the other."""
 
 
 class Replica:
@@ -130,6 +143,25 @@ class Replica:
             await self._verify(anew=True)
             return True
         return False
+
+    async def repeat(self, turn: int) -> Look:
+        """Ask again for vectors that are known, as an ingest would; other ones leave it out.
+
+        Raises:
+            ConfigurationError: it drifted.
+            UpstreamError: it could not be asked.
+        """
+        load = await self.window.take(CANARY_INPUTS, CANARY_TOKENS, Lane.INGEST)
+        try:
+            look = await self.client.repeat(turn)
+        except ConfigurationError as exc:
+            self._fail(exc, at_once=True)
+            raise
+        finally:
+            self.window.give_back(load)
+        if look is None:
+            raise unavailable(f"TEI at {self.where} is no longer verified: asking again later")
+        return look
 
     async def aclose(self) -> None:
         self._closed = True

@@ -15,6 +15,7 @@ import numpy as np
 from gateway.domain.collections import (
     CollectionInfo,
     CollectionSpec,
+    StoredForm,
     require_same,
     require_space,
 )
@@ -100,6 +101,15 @@ class EdgeStore:
 
     async def list_collections(self) -> list[CollectionInfo]:
         return [await self.describe(name) for name in sorted(self._specs)]
+
+    async def inspect(self, name: str) -> StoredForm:
+        await self.spec(name)
+        distance, size, unindexed = await self._process.call("inspect", name=name)
+        return StoredForm(distance, size, tuple(unindexed))
+
+    async def mend_indexes(self, name: str) -> list[str]:
+        await self.spec(name)
+        return list(await self._process.call("mend_indexes", name=name))
 
     async def drop(self, name: str) -> None:
         await self.spec(name)

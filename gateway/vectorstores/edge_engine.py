@@ -16,7 +16,13 @@ import qdrant_edge as qe
 
 from gateway.vectorstores.edge_conditions import to_edge_filter
 from gateway.vectorstores.edge_files import read_specs, remove, write_spec
-from gateway.vectorstores.edge_shards import create_shard, search_params
+from gateway.vectorstores.edge_shards import (
+    create_indexes,
+    create_shard,
+    search_params,
+    stored_form,
+    unindexed,
+)
 from gateway.vectorstores.edge_wire import unpack_ids
 from gateway.vectorstores.payload import VECTOR_NAME
 from gateway.vectorstores.tuning import INDEX_FROM
@@ -72,6 +78,19 @@ class Engine:
         write_spec(folder, spec)
         self._shelves[spec["name"]] = _Shelf(folder, spec, shard)
         return spec
+
+    def inspect(self, name: str) -> tuple[str, int | None, list[str]]:
+        """Return distance, size and the fields without their index, as the shard has them."""
+        shard, shelf = self._shard(name), self._named(name)
+        return *stored_form(shelf.folder / "shard"), unindexed(shard, shelf.spec)
+
+    def mend_indexes(self, name: str) -> list[str]:
+        """Create the payload indexes that are missing; returns their fields."""
+        shard, shelf = self._shard(name), self._named(name)
+        missing = unindexed(shard, shelf.spec)
+        create_indexes(shard, shelf.spec, missing)
+        shard.flush()
+        return missing
 
     def drop(self, name: str) -> None:
         shelf = self._shelves.pop(self._named(name).spec["name"])

@@ -1,6 +1,7 @@
 """How a shard of the embedded engine is made and asked; runs in the worker process only."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,11 +23,35 @@ _INDEX_TYPES: Final = {
 def create_shard(path: Path, spec: Mapping[str, Any], index_from: int) -> qe.EdgeShard:
     """Make the shard of a collection, with its payload indexes before the first point."""
     shard = qe.EdgeShard.create(str(path), _config(spec["size"], index_from))
-    declared = {f"metadata.{key}": kind for key, kind in spec["filter_fields"].items()}
-    for field, kind in {**INDEXED, **declared}.items():
-        schema = _INDEX_TYPES[kind]
-        shard.update(qe.UpdateOperation.create_field_index(json_path(field), schema))
+    create_indexes(shard, spec, _wanted(spec))
     return shard
+
+
+def create_indexes(shard: qe.EdgeShard, spec: Mapping[str, Any], fields: Iterable[str]) -> None:
+    """Index payload fields by the types that a collection's spec gives them."""
+    wanted = _wanted(spec)
+    for field in fields:
+        schema = _INDEX_TYPES[wanted[field]]
+        shard.update(qe.UpdateOperation.create_field_index(field, schema))
+
+
+def unindexed(shard: qe.EdgeShard, spec: Mapping[str, Any]) -> list[str]:
+    """Return the payload fields that should have an index and have none."""
+    present = shard.info().payload_schema
+    return [field for field in _wanted(spec) if field not in present]
+
+
+def stored_form(path: Path) -> tuple[str, int | None]:
+    """Return distance and size of a shard's vectors, as its own configuration says."""
+    config = json.loads((path / "edge_config.json").read_text("utf-8"))
+    ours = config["vectors"].get(VECTOR_NAME)
+    return ("none", None) if ours is None else (ours["distance"].lower(), ours["size"])
+
+
+def _wanted(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Return the payload indexes of a collection: type by path."""
+    declared = {f"metadata.{key}": kind for key, kind in spec["filter_fields"].items()}
+    return {json_path(field): kind for field, kind in {**INDEXED, **declared}.items()}
 
 
 def search_params(*, exact: bool, acorn: bool) -> qe.SearchParams:

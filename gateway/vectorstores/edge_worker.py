@@ -33,7 +33,10 @@ from gateway.vectorstores.edge_wire import (
 )
 
 WRITES: Final = frozenset({"upsert", "delete"})
-OPERATIONS: Final = WRITES | {"ensure", "drop", "get", "scroll", "count", "query", "ping"}
+OPERATIONS: Final = WRITES | {
+    *("ensure", "drop", "inspect", "mend_indexes"),
+    *("get", "scroll", "count", "query", "ping"),
+}
 _QUEUE: Final = 64
 _PANIC: Final = 70
 

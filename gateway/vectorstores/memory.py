@@ -10,7 +10,7 @@ from uuid import UUID
 
 import numpy as np
 
-from gateway.domain.collections import CollectionInfo, CollectionSpec, require_same
+from gateway.domain.collections import CollectionInfo, CollectionSpec, StoredForm, require_same
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
 from gateway.domain.search import DenseQuery, Filter, Hit
 from gateway.domain.vectors import Vector
@@ -82,6 +82,13 @@ class MemoryStore:
 
     async def list_collections(self) -> list[CollectionInfo]:
         return [await self.describe(name) for name in sorted(self._collections)]
+
+    async def inspect(self, name: str) -> StoredForm:
+        return StoredForm("dot", self._named(name).spec.size)
+
+    async def mend_indexes(self, name: str) -> list[str]:
+        self._named(name)
+        return []
 
     async def drop(self, name: str) -> None:
         self._named(name)

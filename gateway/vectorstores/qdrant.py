@@ -15,7 +15,12 @@ from uuid import UUID
 import httpx
 from qdrant_client import AsyncQdrantClient, models
 
-from gateway.domain.collections import CollectionInfo, CollectionSpec, require_space
+from gateway.domain.collections import (
+    CollectionInfo,
+    CollectionSpec,
+    StoredForm,
+    require_space,
+)
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
 from gateway.domain.search import DenseQuery, Filter, Hit
 from gateway.errors import (
@@ -122,6 +127,12 @@ class QdrantStore:
 
         found = await asyncio.gather(*map(look, await self._collections.names()))
         return [info for info in found if info is not None]
+
+    async def inspect(self, name: str) -> StoredForm:
+        return await self._collections.inspect(name)
+
+    async def mend_indexes(self, name: str) -> list[str]:
+        return await self._collections.mend_indexes(name)
 
     async def drop(self, name: str) -> None:
         await self._collections.drop(name)

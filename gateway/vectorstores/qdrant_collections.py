@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from qdrant_client import AsyncQdrantClient, models
 
-from gateway.domain.collections import CollectionSpec, require_same
+from gateway.domain.collections import CollectionSpec, StoredForm, require_same
 from gateway.errors import (
     CollectionMismatch,
     CollectionNotFound,
@@ -60,9 +60,17 @@ class QdrantCollections:
         except CollectionNotFound:
             info = await self._create(spec)
         stored = require_same(self._remember(spec.name, info), spec)
-        if self._indexes:
-            await self._index(stored, info.payload_schema)
+        await self._index(stored, info.payload_schema)
         return stored
+
+    async def inspect(self, name: str) -> StoredForm:
+        info = await self._info(name)
+        spec = self._remember(name, info)
+        return schema.form_of(info, self._wanted(spec))
+
+    async def mend_indexes(self, name: str) -> list[str]:
+        info = await self._info(name)
+        return await self._index(self._remember(name, info), info.payload_schema)
 
     async def drop(self, name: str) -> None:
         self._specs.pop(name, None)
@@ -130,10 +138,14 @@ class QdrantCollections:
             )
         return info
 
-    async def _index(self, spec: CollectionSpec, present: dict[str, Any]) -> None:
+    def _wanted(self, spec: CollectionSpec) -> dict[str, models.PayloadSchemaType]:
+        return schema.payload_indexes(spec) if self._indexes else {}
+
+    async def _index(self, spec: CollectionSpec, present: dict[str, Any]) -> list[str]:
         """Create the payload indexes that are missing: before the first point, or after a crash."""
-        for field, kind in schema.payload_indexes(spec).items():
-            if field not in present:
-                timeout = self.write_timeout
-                call = partial(self._client.create_payload_index, spec.name, field, kind)
-                await self.write("index", spec.name, partial(call, wait=True, timeout=timeout))
+        missing = {key: kind for key, kind in self._wanted(spec).items() if key not in present}
+        for field, kind in missing.items():
+            timeout = self.write_timeout
+            call = partial(self._client.create_payload_index, spec.name, field, kind)
+            await self.write("index", spec.name, partial(call, wait=True, timeout=timeout))
+        return list(missing)

@@ -7,7 +7,7 @@ from uuid import UUID
 import numpy as np
 from qdrant_client import models
 
-from gateway.domain.collections import CollectionSpec
+from gateway.domain.collections import CollectionSpec, StoredForm
 from gateway.domain.documents import StoredChunk
 from gateway.domain.search import Hit
 from gateway.vectorstores import tuning
@@ -49,6 +49,19 @@ def payload_indexes(spec: CollectionSpec) -> dict[str, models.PayloadSchemaType]
         json_path(field): models.PayloadSchemaType(kind)
         for field, kind in {**INDEXED, **declared}.items()
     }
+
+
+def form_of(
+    info: models.CollectionInfo, wanted: Mapping[str, models.PayloadSchemaType]
+) -> StoredForm:
+    """Return the form of a collection; `wanted` are the payload indexes that it should have."""
+    named = info.config.params.vectors
+    ours = named.get(VECTOR_NAME) if isinstance(named, dict) else named
+    unindexed = tuple(field for field in wanted if field not in info.payload_schema)
+    if ours is None:
+        return StoredForm("none", None, unindexed)
+    size = ours.size if isinstance(named, dict) else None
+    return StoredForm(ours.distance.value.lower(), size, unindexed)
 
 
 def search_params(*, exact: bool, acorn: bool) -> models.SearchParams:

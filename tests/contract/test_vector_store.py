@@ -11,7 +11,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from gateway.domain.collections import CollectionSpec, FieldType
+from gateway.domain.collections import CollectionSpec, FieldType, StoredForm
 from gateway.domain.documents import chunk_id
 from gateway.domain.search import And, Eq, Exists, Filter, In, Not, Or, Range
 from gateway.errors import (
@@ -106,6 +106,16 @@ async def test_a_collection_of_another_kind_is_refused(
 ) -> None:
     with pytest.raises(error, match="docs"):
         await store.ensure(asked)
+
+
+async def test_a_collection_has_the_form_it_was_made_with(store: VectorStore) -> None:
+    await store.upsert("docs", [made("a")])
+    assert await store.inspect("docs") == StoredForm("dot", SIZE)
+    assert await store.mend_indexes("docs") == []
+    assert await store.count("docs") == 1
+    for ask in (store.inspect, store.mend_indexes):
+        with pytest.raises(CollectionNotFound, match="absent"):
+            await ask("absent")
 
 
 async def test_a_dropped_collection_is_gone_and_may_be_made_anew(store: VectorStore) -> None:

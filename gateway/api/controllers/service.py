@@ -1,7 +1,5 @@
 """Health, metrics, and what this gateway serves."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from litestar import Controller, Response, get
@@ -15,18 +13,14 @@ from gateway.api.exceptions import RETRY_SECONDS
 from gateway.api.guards import PUBLIC, is_authorized
 from gateway.api.operations import DOC, Content, Operation, reply
 from gateway.bootstrap import Runtime
-from gateway.errors import GatewayError
+from gateway.doctor.readiness import ready_checks
 from gateway.observability.metrics import CONTENT_TYPE
-from gateway.ports import Health
 from gateway.schemas.service import DependencyHealth, EncoderFacts, Info, Liveness, Readiness
-
-HEALTH_SECONDS: Final = 5.0
-"""How long a dependency may take to say that it is well."""
 
 _READY: Final = {200: (Content(model=Readiness),), 503: (Content(model=Readiness),)}
 _VERBOSE: Final = {
     "verbose": {
-        "description": "Report the dependencies that are well, too",
+        "description": "List every check, those that are well too",
         "schema": {"type": "string", "enum": ["", "0", "1", "false", "true"]},
         "allowEmptyValue": True,
     }
@@ -52,11 +46,11 @@ class ServiceController(Controller):
         runtime: NamedDependency[Runtime],
         verbose: FromQuery[str | None] = None,
     ) -> Response[bytes]:
-        """Tell whether requests can be served: encoder and store are asked.
+        """Tell whether requests can be served: encoder, store and disk are asked, in bounded time.
 
         `/health` is the same. Where API keys are set, callers without one learn the status only.
         """
-        checks = await _checks(runtime)
+        checks = await ready_checks(runtime)
         ready = all(check.ok for check in checks)
         everything = verbose is not None and verbose.lower() not in {"0", "false"}
         shown = [
@@ -89,27 +83,6 @@ class ServiceController(Controller):
         Where API keys are set, this needs one: give Prometheus an `authorization` section.
         """
         return Response(runtime.metrics.render(), headers={"content-type": CONTENT_TYPE})
-
-
-async def _checks(runtime: Runtime) -> list[Health]:
-    encoder = runtime.embedder.encoder
-    return list(
-        await asyncio.gather(
-            _check(encoder.info.kind, encoder.health),
-            _check(runtime.settings.store_kind, runtime.store.health),
-        )
-    )
-
-
-async def _check(name: str, health: Callable[[], Awaitable[Health]]) -> Health:
-    """Ask one dependency; silence and errors are answers too."""
-    try:
-        async with asyncio.timeout(HEALTH_SECONDS):
-            return await health()
-    except TimeoutError:
-        return Health(name, ok=False, detail=f"did not answer within {HEALTH_SECONDS:g} s")
-    except GatewayError as exc:
-        return Health(name, ok=False, detail=str(exc))
 
 
 def _info(runtime: Runtime) -> Info:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import qdrant_edge as qe
 
 from gateway.domain.search import Eq, In
 from gateway.vectorstores.conditions import compile_filter
@@ -47,6 +48,24 @@ def test_an_indexed_collection_keeps_its_recall(tmp_path: Path) -> None:
     again = Engine(tmp_path, index_from=5_000)
     assert again.count("docs", None) == 6_000
     assert again.unindexed() is None
+    again.close()
+
+
+def test_a_payload_index_that_is_gone_is_told_and_made_again(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    engine.ensure(spec_to_json(SPEC))
+    put(engine, to_points(SPEC, [made("d", index, metadata={"year": index}) for index in range(9)]))
+    assert engine.inspect("docs") == ("dot", SPEC.size, [])
+    engine.close()
+    shard = qe.EdgeShard.load(str(tmp_path / "collections" / "docs" / "shard"))
+    shard.update(qe.UpdateOperation.delete_field_index("metadata.year"))
+    shard.flush()
+    shard.close()
+    again = Engine(tmp_path)
+    assert again.inspect("docs") == ("dot", SPEC.size, ["metadata.year"])
+    assert again.mend_indexes("docs") == ["metadata.year"]
+    assert again.inspect("docs") == ("dot", SPEC.size, [])
+    assert again.count("docs", compile_filter(Eq("metadata.year", 3), SPEC)) == 1
     again.close()
 
 

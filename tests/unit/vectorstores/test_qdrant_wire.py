@@ -12,6 +12,7 @@ import pytest
 from qdrant_client import AsyncQdrantClient
 from qdrant_client import grpc as wire
 
+from gateway.domain.collections import StoredForm
 from gateway.domain.documents import chunk_id
 from gateway.errors import (
     CollectionMismatch,
@@ -254,6 +255,24 @@ async def test_indexes_are_made_with_the_collection_and_missing_ones_later() -> 
         await store.aclose()
     made_now = [line for line in stub.seen if line.startswith("PUT /collections/docs/index")]
     assert len(made_now) == 3 + len(SPEC.filter_fields) - 2
+
+
+async def test_missing_indexes_are_told_and_made_when_asked_for() -> None:
+    keyword = {"data_type": "keyword", "points": 0}
+    fields = ["document_id", "content_hash", "chunk_index"]
+    fields += [f"metadata.{key}" for key in SPEC.filter_fields if key != "year"]
+    info = Answer(result=await info_of_docs(payload_schema=dict.fromkeys(fields, keyword)))
+    done = Answer(result={"operation_id": 1, "status": "completed"})
+    async with http_stub(info, info, done) as stub:
+        store = QdrantStore.connect(stub.url, grpc_port=None)
+        assert await store.inspect("docs") == StoredForm("dot", SPEC.size, ("metadata.year",))
+        assert await store.mend_indexes("docs") == ["metadata.year"]
+        await store.aclose()
+    assert [line.partition("?")[0] for line in stub.seen] == [
+        "GET /collections/docs",
+        "GET /collections/docs",
+        "PUT /collections/docs/index",
+    ]
 
 
 async def test_upserts_go_by_grpc_in_batches_and_wait_to_be_applied() -> None:

@@ -1,0 +1,136 @@
+"""The canary of an encoder that stands alone: readiness tells of a drift, and of its end."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gateway.bootstrap import open_runtime
+from gateway.domain.recording import Recorded, Recording
+from gateway.domain.vectors import shorten
+from gateway.encoders.canary import CanaryEncoder
+from gateway.encoders.fake import FakeEncoder
+from gateway.errors import InputTooLong, UpstreamUnavailable
+from gateway.events import CanaryFinished, Event
+from gateway.ports import EncoderInfo, Encoding, Lane
+from gateway.settings import load_settings
+from gateway.tei.identity import Expectation, GoldenCheck
+from tests.support.tei_pools import eventually
+
+pytestmark = pytest.mark.anyio
+
+TEXTS = ("which planet is red", "mars is red", "venus is not")
+EXPECT = Expectation(("model",), 768, 2048, ("float32",), canaries=TEXTS)
+
+
+class Model(FakeEncoder):
+    """Says that it is a real model; what it does to its rows can be exchanged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spoil: Callable[[Encoding], Encoding] = lambda encoding: encoding
+
+    @property
+    def info(self) -> EncoderInfo:
+        return replace(super().info, variant="")
+
+    async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
+        return self.spoil(await super().encode(texts, lane=lane))
+
+
+def turned(encoding: Encoding) -> Encoding:
+    return replace(encoding, rows=np.ascontiguousarray(encoding.rows[:, ::-1]))
+
+
+def refusing(encoding: Encoding) -> Encoding:
+    return replace(encoding, refused={0: InputTooLong("too long for a stub")})
+
+
+def away(encoding: Encoding) -> Encoding:
+    raise UpstreamUnavailable("nobody answers", service="openai")
+
+
+@asynccontextmanager
+async def watched(
+    model: Model, expect: Expectation = EXPECT, events: list[Event] | None = None
+) -> AsyncGenerator[CanaryEncoder]:
+    sink = [] if events is None else events
+    encoder = CanaryEncoder(model, expect, seconds=3600, sink=sink.append)
+    try:
+        yield encoder
+    finally:
+        await encoder.aclose()
+
+
+@pytest.mark.parametrize("spoil", [turned, refusing])
+async def test_a_drift_makes_it_not_ready_until_it_is_over(
+    spoil: Callable[[Encoding], Encoding],
+) -> None:
+    model, events = Model(), list[Event]()
+    async with watched(model, events=events) as encoder:
+        assert (await encoder.probe()).outcome == "ok"
+        assert (await encoder.health()).ok
+        model.spoil = spoil
+        assert (await encoder.probe()).outcome == "drift"
+        health = await encoder.health()
+        assert not health.ok
+        assert health.detail
+        model.spoil = lambda encoding: encoding
+        assert (await encoder.probe()).outcome == "ok"
+        assert (await encoder.health()).ok
+    outcomes = [event.outcome for event in events if isinstance(event, CanaryFinished)]
+    assert outcomes[-3:] == ["ok", "drift", "ok"]
+
+
+async def test_a_server_that_is_away_has_not_drifted() -> None:
+    model = Model()
+    async with watched(model) as encoder:
+        await encoder.probe()
+        model.spoil = away
+        assert (await encoder.probe()).outcome == "unanswered"
+        model.spoil = lambda encoding: encoding
+        assert (await encoder.health()).ok
+
+
+async def test_the_model_card_and_a_recording_are_held_against_it() -> None:
+    rows = shorten((await Model().encode(TEXTS)).vectors, 768)
+    right = GoldenCheck(TEXTS[0], TEXTS[1:], 768, tuple((rows[1:] @ rows[0]).tolist()))
+    recorded = Recorded("query", TEXTS[0], None, TEXTS[0], (1,), rows[0])
+    recording = Recording("s", "model", 768, {}, [recorded])
+    other = replace(recording, items=[replace(recorded, vector=rows[1])])
+    for expect, told in (
+        (replace(EXPECT, goldens=(right,), recording=recording), ""),
+        (replace(EXPECT, goldens=(replace(right, similarities=(0.9, 0.9)),)), "model card"),
+        (replace(EXPECT, recording=other), "recorded texts"),
+    ):
+        async with watched(Model(), expect) as encoder:
+            found = await encoder.probe()
+            assert found.outcome == ("drift" if told else "ok")
+            assert told in found.reason
+
+
+async def test_it_asks_again_after_each_pause() -> None:
+    events: list[Event] = []
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise asyncio.CancelledError
+
+    async with watched(Model(), events=events) as encoder:
+        with pytest.raises(asyncio.CancelledError):
+            await encoder.watch(pause)
+    assert all(3600 * 0.8 <= one <= 3600 * 1.2 for one in pauses)
+    assert len(events) >= 3
+
+
+async def test_settings_start_it_and_readiness_asks_it() -> None:
+    layer = {"encoder": "fake", "store": "memory", "canary": {"seconds": 0.01}}
+    async with open_runtime(load_settings(layer, environ={})) as runtime:
+        told = b'gateway_canary_runs_total{outcome="ok"'
+        await eventually(lambda: told in runtime.metrics.render())
+        assert all(one.ok for one in await runtime.health())

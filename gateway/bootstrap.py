@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,7 +154,7 @@ async def open_encoder(settings: Settings, profile: ModelProfile, sink: Sink) ->
     except BaseException:
         await encoder.aclose()
         raise
-    space = profile.fingerprint(encoder.info.variant)
+    space = profile.fingerprint(encoder.info.variant) + recorded_mark(settings)
     return SingleFlightEncoder(CachedEncoder(encoder, cache, space, sink=sink), sink=sink)
 
 
@@ -197,6 +198,7 @@ async def _tei(settings: Settings, profile: ModelProfile, sink: Sink) -> Encoder
             dtypes=profile.dtypes,
             goldens=goldens if tei.verify_goldens else (),
             recording=load_recording(settings, profile),
+            window=profile.window,
         ),
         tokenizer=tei.tokenizer,
         wiring=Wiring(
@@ -226,6 +228,7 @@ async def _openai(settings: Settings, profile: ModelProfile, sink: Sink) -> Enco
             size=profile.full_size,
             max_tokens=profile.max_tokens,
             dtypes=profile.dtypes,
+            recording=load_recording(settings, profile),
         ),
         tokenizer=openai.tokenizer or Path(),
         model=openai.model,
@@ -253,6 +256,13 @@ def load_recording(settings: Settings, profile: ModelProfile) -> Recording | Non
             f"{profile.name!r} is {profile.fingerprint()!r}: record the reference of this profile"
         )
     return recording
+
+
+def recorded_mark(settings: Settings) -> str:
+    """What tells cached vectors of one recording from those of another; "" without one."""
+    if settings.recording is None:
+        return ""
+    return "@" + blake2b(settings.recording.read_bytes(), digest_size=8).hexdigest()
 
 
 async def _local(settings: Settings, profile: ModelProfile, _sink: Sink) -> Encoder:

@@ -251,7 +251,7 @@ class Settings(Section):
         default=None, description="TOML file with further model profiles"
     )
     recording: OptionalPath = Field(
-        default=None, description="Recorded vectors that TEI servers must reproduce"
+        default=None, description="Recorded vectors that TEI and OpenAI servers must reproduce"
     )
     size: OptionalInt = Field(default=None, description="Vector size of new collections")
     encoder: Literal["auto", "tei", "openai", "local", "minilm", "fake"] = Field(

@@ -38,7 +38,8 @@ class Expectation:
 
     `model_ids` are the hub names it may go by (the first is ours), `size` the length of its full
     vectors, `max_tokens` the longest input it must read, `dtypes` what it may compute in, `goldens`
-    and `recording` what its vectors must reproduce.
+    and `recording` what its vectors must reproduce, `window` the tokens that a sliding window spans
+    (0: the model has none).
     """
 
     model_ids: tuple[str, ...]
@@ -47,6 +48,7 @@ class Expectation:
     dtypes: tuple[str, ...]
     goldens: tuple[GoldenCheck, ...] = ()
     recording: Recording | None = None
+    window: int = 0
 
 
 def require_supported(where: str, info: Info, expect: Expectation) -> None:

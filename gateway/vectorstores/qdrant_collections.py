@@ -101,6 +101,7 @@ class QdrantCollections:
                 f"collection {name!r} is in this Qdrant but was not made by a gateway; "
                 "choose another name"
             )
+        schema.require_form(spec, info)
         self._specs[name] = (time.monotonic() + _SPEC_SECONDS, spec)
         return spec
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from gateway.encoders.local import LocalEncoder
+from tests.silent_faults.catalogue import CATALOGUE
 from tests.silent_faults.marks import MARK
 from tests.silent_faults.trial import Bench, written
 from tests.support.tei_stub import TEIStub
@@ -52,7 +53,7 @@ def server(tiny_encoder: LocalEncoder) -> Server:
     """Makes servers over the healthy checkpoint; options are those of their contract."""
 
     def make(**options: Any) -> TEIStub:
-        given = {
+        given: dict[str, Any] = {
             "encoder": tiny_encoder,
             "model_id": TINY_PROFILE.model_id,
             "prompts": tiny_encoder.prompts,
@@ -68,3 +69,20 @@ def _tell_the_fault(request: pytest.FixtureRequest) -> None:
     mark = request.node.get_closest_marker(MARK)
     if mark is not None:
         request.node.user_properties.append((MARK, mark.args[0]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the number: a row is caught when all its tests passed."""
+    good: dict[str, bool] = {}
+    for outcome in ("passed", "failed", "error", "xfailed", "xpassed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, fault in getattr(report, "user_properties", []):
+                if name == MARK:
+                    good[fault] = good.get(fault, True) and outcome == "passed"
+    controls = {fault.id for fault in CATALOGUE if fault.control}
+    tried = [caught for fault, caught in good.items() if fault not in controls]
+    accepted = [caught for fault, caught in good.items() if fault in controls]
+    if good:
+        terminalreporter.write_sep("=", "silent faults")
+        terminalreporter.write_line(f"silent faults caught / tried: {sum(tried)} / {len(tried)}")
+        terminalreporter.write_line(f"controls accepted: {sum(accepted)} / {len(accepted)}")

@@ -27,3 +27,12 @@ def injected_by(test: object) -> set[str]:
         elif mark.name == "parametrize" and mark.args[0] == "fault":
             found |= {inner.args[0] for param in mark.args[1] for inner in param.marks}
     return found
+
+
+def expected_to_fail(test: object) -> bool:
+    """Whether a test function, or one of its parameters, is marked as failing today."""
+    marks = list(getattr(test, "pytestmark", []))
+    for mark in getattr(test, "pytestmark", []):
+        if mark.name == "parametrize":
+            marks += [inner for param in mark.args[1] for inner in getattr(param, "marks", ())]
+    return any(mark.name == "xfail" for mark in marks)

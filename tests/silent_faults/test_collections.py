@@ -1,11 +1,10 @@
 """Collections that somebody else made, filled or changed: nothing of them reaches an answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pytest
 from qdrant_client import AsyncQdrantClient, models
 
@@ -22,7 +21,6 @@ pytestmark = pytest.mark.anyio
 
 OTHER: Final = replace(TINY_PROFILE, name="tiny-embeddinggemma-2", model_id="tests/tiny-2")
 """As EmbeddingGemma 2 is to the first: same size, same prompts, another space."""
-Change: Any = Callable[[Any], Any]
 
 
 @pytest.fixture
@@ -33,23 +31,20 @@ def client() -> AsyncQdrantClient:
 
 async def points_of(client: AsyncQdrantClient, name: str = NAME) -> list[models.PointStruct]:
     """Every point of a collection with payload and vector, as a script would read them."""
-    records, _ = await client.scroll(name, limit=1000, with_payload=True, with_vectors=True)
+    found: Any = await client.scroll(name, limit=1000, with_payload=True, with_vectors=True)
     return [
-        models.PointStruct(id=one.id, vector=one.vector, payload=one.payload)  # pyright: ignore[reportArgumentType]
-        for one in records
+        models.PointStruct(id=one.id, vector=one.vector, payload=one.payload) for one in found[0]
     ]
 
 
 def cut(points: Sequence[models.PointStruct], size: int) -> list[models.PointStruct]:
     """The mistake of many a script: the first components, and nothing more."""
-    return [
-        models.PointStruct(
-            id=one.id,
-            vector={VECTOR_NAME: one.vector[VECTOR_NAME][:size]},  # pyright: ignore
-            payload=one.payload,
-        )
-        for one in points
-    ]
+    made: list[models.PointStruct] = []
+    for one in points:
+        named: Any = one.vector
+        row = named[VECTOR_NAME][:size]
+        made.append(models.PointStruct(id=one.id, vector={VECTOR_NAME: row}, payload=one.payload))
+    return made
 
 
 async def remake(

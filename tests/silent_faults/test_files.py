@@ -1,6 +1,5 @@
 """Files of the model that lack a part: the vectors have their size, as the real model's would."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 

@@ -21,7 +21,7 @@ from tests.support.tiny_gemma import WINDOW
 
 pytestmark = pytest.mark.anyio
 
-MANY: Final = 24
+MANY: Final = 12
 
 
 @injects("server-cut")

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -26,6 +25,7 @@ pytestmark = pytest.mark.anyio
 
 QUERY: Final = TINY_PROFILE.prompts["query"]
 DOCUMENT: Final = TINY_PROFILE.prompts["document"]
+PROMPTS: Final = dict(TINY_PROFILE.prompts)
 QUOTED: Final = 'title: "none" | text: '
 CHANGES: Final[dict[str, Callable[[str], str]]] = {
     "missing-prompt": lambda text: re.sub(r"^(task|title): .*?: ", "", text),
@@ -35,9 +35,9 @@ CHANGES: Final[dict[str, Callable[[str], str]]] = {
     "title-dropped": lambda text: re.sub(r"^title: .*? \| ", "title: none | ", text),
 }
 PROFILES: Final[dict[str, dict[str, Any]]] = {
-    "quoted-none": {"prompts": TINY_PROFILE.prompts | {"document": QUOTED}},
-    "missing-prompt": {"prompts": TINY_PROFILE.prompts | {"query": ""}},
-    "query-prompt-on-documents": {"prompts": TINY_PROFILE.prompts | {"document": QUERY}},
+    "quoted-none": {"prompts": PROMPTS | {"document": QUOTED}},
+    "missing-prompt": {"prompts": PROMPTS | {"query": ""}},
+    "query-prompt-on-documents": {"prompts": PROMPTS | {"document": QUERY}},
     "title-dropped": {"title_rule": None},
 }
 
@@ -147,5 +147,4 @@ def test_token_ids_are_refused(bench: Bench, server: Server) -> None:
 
 
 def profile_file(folder: Path, profile: ModelProfile) -> Path:
-    prompts = MappingProxyType(dict(profile.prompts))
-    return written(folder / "profiles.toml", profile_toml(replace(profile, prompts=prompts)))
+    return written(folder / "profiles.toml", profile_toml(profile))

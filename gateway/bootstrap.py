@@ -150,11 +150,11 @@ async def open_encoder(settings: Settings, profile: ModelProfile, sink: Sink) ->
     from gateway.encoders.cached import CachedEncoder  # noqa: PLC0415
 
     try:
+        space = profile.fingerprint(encoder.info.variant) + recorded_mark(settings, profile)
         cache = await open_cache(settings, sink)
     except BaseException:
         await encoder.aclose()
         raise
-    space = profile.fingerprint(encoder.info.variant) + recorded_mark(settings)
     return SingleFlightEncoder(CachedEncoder(encoder, cache, space, sink=sink), sink=sink)
 
 
@@ -258,9 +258,13 @@ def load_recording(settings: Settings, profile: ModelProfile) -> Recording | Non
     return recording
 
 
-def recorded_mark(settings: Settings) -> str:
-    """What tells cached vectors of one recording from those of another; "" without one."""
-    if settings.recording is None:
+def recorded_mark(settings: Settings, profile: ModelProfile) -> str:
+    """What tells cached vectors of one recording from those of another; "" without one.
+
+    Raises:
+        ConfigurationError: as `load_recording`.
+    """
+    if settings.recording is None or load_recording(settings, profile) is None:
         return ""
     return "@" + blake2b(settings.recording.read_bytes(), digest_size=8).hexdigest()
 

@@ -145,7 +145,8 @@ class OpenAIServer:
         self._require_size(rows)
         self._require_same_tokens(read)
         self._require_same_space(rows)
-        await self._require_recorded(model)
+        if self.model is None:  # a further connection is held against the probes alone
+            await self._require_recorded(model)
         self.model, self.counts_tokens, self._up = model, read is not None, True
         self._checked_connections = self._line.opened
 

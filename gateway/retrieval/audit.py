@@ -6,6 +6,7 @@ are therefore held against the encoder in use when a collection is first opened.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, Final
@@ -36,7 +37,7 @@ class Audit:
         self._embedder: Final = embedder
         self._store: Final = store
         self._passed: Final[set[tuple[str, str, int]]] = set()
-        self._lock: Final = asyncio.Lock()
+        self._locks: Final[defaultdict[str, asyncio.Lock]] = defaultdict(asyncio.Lock)
 
     async def require(self, spec: CollectionSpec) -> None:
         """Refuse a collection with vectors that the model in use does not make of their texts.
@@ -48,7 +49,7 @@ class Audit:
         key = (spec.name, spec.space, spec.size)
         if key in self._passed:
             return
-        async with self._lock:
+        async with self._locks[spec.name]:
             if key in self._passed:
                 return
             sample = await self._sample(spec.name)

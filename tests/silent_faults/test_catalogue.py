@@ -1,5 +1,6 @@
 """The page says what the tests do: every row is injected, every injected fault is a row."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -40,6 +41,13 @@ def test_every_cell_is_filled() -> None:
     for fault in CATALOGUE:
         assert all((fault.title, fault.how, fault.source, fault.check))
         assert fault.control or fault.running
+
+
+def test_the_readme_tells_the_number_of_the_page() -> None:
+    readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
+    told = re.search(r"caught / tried: (\d+ / \d+)\.", readme)
+    assert told is not None
+    assert f"**{told[1]}**" in PAGE.read_text(encoding="utf-8")
 
 
 def test_the_page_is_what_the_catalogue_says() -> None:

@@ -53,6 +53,22 @@ def test_every_size_is_cut_and_renormalised_here_and_no_other_is_made(
     assert refused.json()["error"]["code"] == "unsupported_size"
 
 
+@injects("silent-truncation")
+async def test_a_server_that_cuts_by_default_is_told_not_to_or_refused(
+    bench: Bench, server: Server
+) -> None:
+    long = " ".join([*ENGLISH, *ENGLISH])
+    with server(auto_truncate=True) as cutting:
+        settings = bench.configured(tei={"urls": [cutting.url]})
+        outcome = await bench.tried(settings, queries=[long])
+    outcome.require_caught("input-too-long")
+    assert outcome.hits == 0
+    with server(auto_truncate=True, max_input_length=512) as shorter:
+        settings = bench.configured(tei={"urls": [shorter.url]}, recording=None)
+        outcome = await bench.tried(settings)
+    outcome.require_caught("cuts texts at 512 tokens without a word")
+
+
 def equal_texts(bench: Bench) -> list[str]:
     """Texts of exactly one length, some four windows long."""
     prompt = TINY_PROFILE.prompts["document"]

@@ -10,7 +10,6 @@ from qdrant_client import models
 from gateway.domain.collections import CollectionSpec
 from gateway.domain.documents import StoredChunk
 from gateway.domain.search import Hit
-from gateway.errors import CollectionMismatch
 from gateway.vectorstores import tuning
 from gateway.vectorstores.conditions import Condition, json_path
 from gateway.vectorstores.payload import INDEXED, VECTOR_NAME, to_hit, to_stored
@@ -39,22 +38,19 @@ def vectors_config(size: int) -> dict[str, models.VectorParams]:
     }
 
 
-def require_form(spec: CollectionSpec, info: models.CollectionInfo) -> None:
-    """Refuse a collection whose vectors the engine keeps otherwise than its spec says.
-
-    Raises:
-        CollectionMismatch: another distance or size: its scores would not be ours.
-    """
+def odd_form(spec: CollectionSpec, info: models.CollectionInfo) -> str:
+    """What the engine keeps otherwise than the spec says, so that scores would not be ours; or ""."""
     named = info.config.params.vectors
     ours = named.get(VECTOR_NAME) if isinstance(named, dict) else None
     if ours is None:
-        raise CollectionMismatch(f"collection {spec.name!r} has no vectors named {VECTOR_NAME!r}")
+        return f"collection {spec.name!r} has no vectors named {VECTOR_NAME!r}"
     if ours.distance != models.Distance.DOT or ours.size != spec.size:
-        raise CollectionMismatch(
+        return (
             f"collection {spec.name!r} compares vectors of size {ours.size} by "
             f"{ours.distance.value.lower()}, not of size {spec.size} by dot: it was made or changed "
             "by somebody else; ingest into a new collection"
         )
+    return ""
 
 
 def optimizers_config(size: int) -> models.OptimizersConfigDiff:

@@ -107,6 +107,10 @@ async def test_a_collection_of_another_distance_is_refused(
     points = await remake(client, size=256, stored_size=256, distance=distance)
     await client.upsert(NAME, points)
     await searched(bench, server, client, f"by {fault.partition('-')[0]}")
+    store = QdrantStore.over(client)
+    assert [info.chunks for info in await store.list_collections()] == [len(DOCUMENTS)]
+    await store.drop(NAME)
+    assert not await store.list_collections()
 
 
 @injects("collection-of-another-size")

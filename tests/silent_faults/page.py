@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.silent_faults.catalogue import CATALOGUE, SilentFault
+from tests.silent_faults.catalogue import CATALOGUE
+from tests.silent_faults.fault import SilentFault
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "silent-faults.md"
 HERE: Final = "../tests/silent_faults/"
 INTRODUCTION: Final = """\
 # Silent faults
 
-Generated from `tests/silent_faults/catalogue.py` by `make silent-faults`.
+Generated from the catalogue in `tests/silent_faults/` by `make silent-faults`.
 
 EmbeddingGemma goes wrong without an error: status 200, 768 numbers, unit length, and a space in which
 nothing can be compared. Each row below is one way. Each is injected for real by a test - into a model

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.silent_faults.catalogue import CATALOGUE, SilentFault
+from tests.silent_faults.catalogue import CATALOGUE
+from tests.silent_faults.fault import SilentFault
 from tests.silent_faults.marks import expected_to_fail, injected_by
 from tests.silent_faults.page import PAGE, page
 

@@ -22,7 +22,14 @@ from gateway.tei.goldens import Agreement
 from gateway.tei.identity import Expectation
 from gateway.tei.line import Limits, Line
 from gateway.tei.refusals import timed_out
-from gateway.tei.unequal import FILLER, are_equal, may_be_equal, spaced, without_fillers
+from gateway.tei.unequal import (
+    FILLER,
+    Crossing,
+    are_equal,
+    may_be_equal,
+    spaced,
+    without_fillers,
+)
 from gateway.tei.wire import (
     Info,
     Token,
@@ -69,6 +76,7 @@ class TEIClient:
             examiner = Examiner(self._line, expect, agreement or Agreement())
         self._gate = Gate(self._line, examiner, on_info)
         self._size = None if expect is None else expect.size
+        self._crossing = Crossing()
         self._window = 0 if expect is None else expect.window
         self._limits = limits
         self._answered_at = float("-inf")
@@ -118,8 +126,10 @@ class TEIClient:
             BrokenAnswer: the answer is not one vector of the right size for each text.
             GatewayError: what the refusal of the server means.
         """
-        answer = await self._embed(texts, seconds)
-        if self._window and may_be_equal(texts, answer.tokens, self._window):
+        with self._crossing.watched() as crossed:
+            answer = await self._embed(texts, seconds)
+            shared = crossed()
+        if self._window and may_be_equal(len(texts), answer.tokens, self._window, shared=shared):
             rows = await self.tokenize(texts, specials=True, seconds=seconds)
             if are_equal(rows):
                 return await self._embed_apart(texts, seconds)

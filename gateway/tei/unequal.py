@@ -6,7 +6,8 @@ text between two long ones makes lengths differ however the server cuts or joins
 keep the order of arrival; its vector is thrown away.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from gateway.tei.answers import Embedded
@@ -15,9 +16,32 @@ from gateway.tei.wire import Token
 FILLER: Final = b'"a"'
 
 
-def may_be_equal(texts: Sequence[bytes], tokens: int, window: int) -> bool:
-    """Whether texts that had `tokens` in all could all have one length above the window."""
-    return len(texts) > 1 and tokens % len(texts) == 0 and tokens // len(texts) > window
+def may_be_equal(count: int, tokens: int, window: int, *, shared: bool) -> bool:
+    """Whether `count` texts that had `tokens` in all could have met texts of one length above the window.
+
+    Those are each other, or for a lone text those of requests that `shared` the server with it.
+    """
+    return (count > 1 or shared) and tokens % count == 0 and tokens // count > window
+
+
+class Crossing:
+    """Tells of each request whether others were on their way to the server meanwhile."""
+
+    def __init__(self) -> None:
+        self._flying = 0
+        self._begun = 0
+
+    @contextmanager
+    def watched(self) -> Generator[Callable[[], bool]]:
+        """Yield what tells, at the end, whether there were others."""
+        met = self._flying > 0
+        self._flying += 1
+        self._begun += 1
+        mine = self._begun
+        try:
+            yield lambda: met or self._begun != mine
+        finally:
+            self._flying -= 1
 
 
 def are_equal(rows: Sequence[Sequence[Token]]) -> bool:

@@ -1,5 +1,6 @@
 """Vectors cut to a size, and texts of one length above the sliding window."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -94,6 +95,22 @@ async def test_texts_of_one_length_above_the_window_never_share_a_pass_alone(
         settings = bench.configured(tei={"urls": [wrong.url]})
         outcome = await bench.tried(settings, documents=documents, queries=texts[:3])
     outcome.require_harmless(MANY)
+
+
+@injects("no-window")
+async def test_lone_texts_of_one_length_that_meet_at_the_server_are_right(
+    bench: Bench, server: Server
+) -> None:
+    texts = equal_texts(bench)
+    prompt = TINY_PROFILE.prompts["document"]
+    with server() as wrong:
+        wrong.fail("no-window", times=None)
+        async with open_runtime(bench.configured(tei={"urls": [wrong.url]})) as runtime:
+            encode = runtime.embedder.encoder.encode
+            found = await asyncio.gather(*(encode([prompt + text]) for text in texts))
+    rows = np.concatenate([encoding.vectors for encoding in found])
+    right = np.stack([bench.reference.document(text, None, 768) for text in texts])
+    assert np.abs(rows - right).max() < 1e-4
 
 
 @injects("no-window")

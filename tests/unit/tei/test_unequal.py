@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from gateway.tei.answers import Embedded
-from gateway.tei.unequal import FILLER, are_equal, may_be_equal, spaced, without_fillers
+from gateway.tei.unequal import (
+    FILLER,
+    Crossing,
+    are_equal,
+    may_be_equal,
+    spaced,
+    without_fillers,
+)
 from gateway.tei.wire import Token
 from tests.support.tei_pools import EXPECT, pool_of, unit_rows
 from tests.support.tei_stub import TEIStub
@@ -23,7 +30,20 @@ WINDOWED = replace(EXPECT, window=8)
 def test_only_a_whole_mean_above_the_window_is_suspected(
     count: int, tokens: int, suspected: bool
 ) -> None:
-    assert may_be_equal([b"x"] * count, tokens, 8) is suspected
+    assert may_be_equal(count, tokens, 8, shared=False) is suspected
+
+
+def test_a_lone_text_is_suspected_where_it_may_have_met_another() -> None:
+    assert may_be_equal(1, 20, 8, shared=True)
+    assert not may_be_equal(1, 8, 8, shared=True)
+    crossing = Crossing()
+    with crossing.watched() as first:
+        assert not first()
+        with crossing.watched() as second:
+            assert first()
+            assert second()
+    with crossing.watched() as third:
+        assert not third()
 
 
 def test_lengths_are_compared_by_tokens() -> None:

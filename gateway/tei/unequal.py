@@ -3,7 +3,8 @@
 TEI (issue 882, all releases to 1.9.3) leaves the window's mask out of a pass whose texts have equal
 lengths, and answers other vectors than for each text alone. One text alone is always masked. A short
 text between two long ones makes lengths differ however the server cuts or joins its passes, which
-keep the order of arrival; its vector is thrown away.
+keep the order of arrival; its vector is thrown away. Not seen from here: a pass that the server cuts out
+of a request of several lengths, and the requests of others. Texts within the window are never touched.
 """
 
 from collections.abc import Callable, Generator, Sequence

@@ -66,7 +66,7 @@ MODELS: Final = (
         "TEI issue 882, PR 883",
         "A request whose texts are of one length above the window is sent again with short texts "
         "in between",
-        "the same, in every request; texts of several gateways at one TEI may meet: keep chunks at 256",
+        "the same, in every request; what other clients of a TEI send may meet ours: keep chunks at 256",
         "test_lengths.py::test_texts_of_one_length_above_the_window_never_share_a_pass_alone",
     ),
     SilentFault(

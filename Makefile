@@ -10,11 +10,11 @@ INPUTS := pyproject.toml constraints.txt
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help demo install test test-slow test-docker check format lint types imports cover \
+.PHONY: help demo install test silent-faults test-slow test-docker check format lint types imports cover \
 	openapi reference generated bench bench-tei constraints up down doctor clean
 
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.demo-installed ## Install, ingest this project's own docs, run three searches
 	@VENV="$(abspath $(VENV))" scripts/demo.sh
@@ -26,6 +26,10 @@ test: $(VENV)/.dev-installed ## Run the tests: no Docker, no GPU, no model hub
 
 test-slow: $(VENV)/.dev-installed ## Run the tests that take minutes
 	$(BIN)/python -m pytest -q -m "slow and not docker and not gpu" $(PYTEST_ARGS)
+
+silent-faults: $(VENV)/.dev-installed ## Inject every known silent fault: caught / tried, and docs/silent-faults.md
+	$(BIN)/python -m tests.silent_faults.page
+	$(BIN)/python -m pytest -q tests/silent_faults $(PYTEST_ARGS)
 
 test-docker: $(VENV)/.dev-installed ## Run the tests that start containers (needs Docker)
 	$(BIN)/python -m pytest -q -m docker $(PYTEST_ARGS)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -167,11 +168,11 @@ async def open_encoder(settings: Settings, profile: ModelProfile, sink: Sink) ->
     from gateway.encoders.cached import CachedEncoder  # noqa: PLC0415
 
     try:
+        space = space_of(profile, encoder.info) + recorded_mark(settings, profile)
         cache = await open_cache(settings, sink)
     except BaseException:
         await encoder.aclose()
         raise
-    space = space_of(profile, encoder.info)
     return SingleFlightEncoder(CachedEncoder(encoder, cache, space, sink=sink), sink=sink)
 
 
@@ -253,6 +254,7 @@ def expectation(settings: Settings, profile: ModelProfile) -> "Expectation":
             if settings.tei.verify_goldens
         ),
         recording=load_recording(settings, profile),
+        window=profile.window,
         canaries=canary_texts(profile) if watched else (),
         long_canary=long_canary(profile) if watched else "",
     )
@@ -294,6 +296,17 @@ def load_recording(settings: Settings, profile: ModelProfile) -> Recording | Non
             "the reference of that space, or configure the model that was recorded"
         )
     return recording
+
+
+def recorded_mark(settings: Settings, profile: ModelProfile) -> str:
+    """What tells cached vectors of one recording from those of another; "" without one.
+
+    Raises:
+        ConfigurationError: as `load_recording`.
+    """
+    if settings.recording is None or load_recording(settings, profile) is None:
+        return ""
+    return "@" + blake2b(settings.recording.read_bytes(), digest_size=8).hexdigest()
 
 
 async def _local(settings: Settings, profile: ModelProfile, _sink: Sink) -> Encoder:

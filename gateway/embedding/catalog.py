@@ -99,6 +99,7 @@ EMBEDDING_GEMMA_300M = ModelProfile(
     dtypes=("float32", "bfloat16"),
     pooling="mean",
     heads=("dense 768->3072", "dense 3072->768"),
+    window=257,  # transformers and TEI: |i - j| <= 512 / 2
     prompts=MappingProxyType(_GEMMA_PROMPTS),
     title_rule=_GEMMA_TITLE,
     aliases=("google/embeddinggemma-300m", "onnx-community/embeddinggemma-300m-ONNX"),

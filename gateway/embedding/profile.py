@@ -77,7 +77,8 @@ class ModelProfile:
     `prompts` maps every task and every prompt name of the model's own configuration to the exact
     string put before a text. `refused_encoders` maps an encoder kind to the reason why it cannot
     serve this model. `languages` are ISO 639-1 codes; empty means many. `weights_sha256` is the digest
-    of the weights' files (`encoders._weights`) where it is known.
+    of the weights' files (`encoders._weights`) where it is known. `window` is how many tokens a sliding
+    window spans, 0 where there is none: texts up to it are read alike by every layer.
     """
 
     name: str
@@ -90,6 +91,7 @@ class ModelProfile:
     dtypes: tuple[str, ...]
     pooling: str
     heads: tuple[str, ...] = ()
+    window: int = 0
     prompts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     title_rule: TitleRule | None = None
     aliases: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from gateway.domain.vectors import Matrix
+from gateway.domain.vectors import Matrix, shorten
 from gateway.encoders._openai_wire import (
     EMBEDDINGS,
     MODELS,
@@ -29,11 +29,13 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.events import Sink
+from gateway.tei.goldens import RECORDED_COSINE
 from gateway.tei.identity import Expectation
 from gateway.tei.line import Line
 from gateway.tei.refusals import BackendFailed, InputRejected
 from gateway.tei.retry import Clock, Patience, patiently
 from gateway.tei.together import Shared
+from gateway.tei.wire import text_json
 
 T = TypeVar("T")
 
@@ -152,6 +154,8 @@ class OpenAIServer:
         self._require_size(rows)
         self._require_same_tokens(read)
         self._require_same_space(rows)
+        if self.model is None:  # a further connection is held against the probes alone
+            await self._require_recorded(model)
         self.model, self.counts_tokens, self._up = model, read is not None, True
         self._checked_connections = self._line.opened
 
@@ -161,6 +165,28 @@ class OpenAIServer:
             return decode_models((await self._line.call("models", MODELS)).body)
         except UpstreamRejected:
             return []
+
+    async def _require_recorded(self, model: str) -> None:
+        """Hold the server against the recording: the protocol tells neither weights nor dtype."""
+        recording = self._expect.recording
+        if recording is None:
+            return
+        texts = [text_json(item.rendered, at) for at, item in enumerate(recording.items)]
+        rows: list[Matrix] = []
+        for text in texts:
+            answer = await self._line.call("probe", EMBEDDINGS, embeddings_body([text], model))
+            rows.append(decode_embeddings(answer.body, 1)[0])
+        self._require_size(rows[0])
+        cosine = float(
+            np.sum(shorten(np.concatenate(rows), recording.size) * recording.vectors, 1).min()
+        )
+        if not cosine >= RECORDED_COSINE["float32"]:
+            raise UnsupportedServer(
+                f"the embedding server at {self.where} gives a recorded text a vector of cosine "
+                f"{cosine:.5f} to the reference's, at least {RECORDED_COSINE['float32']} is right: "
+                "it serves another model, revision or quantisation, or lacks Dense layers; serve "
+                "the recorded model in full precision, or record what is served"
+            )
 
     def _choose(self, listed: Sequence[str]) -> str:
         wanted = [self._wanted] if self._wanted else list(self._expect.model_ids)

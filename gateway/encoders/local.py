@@ -15,6 +15,7 @@ from gateway.encoders._modules import Forward, pooled_rows, read_ids, token_stat
 from gateway.encoders._tokens import ExactTokens
 from gateway.encoders._weights import require_weights
 from gateway.encoders._worker import Worker
+from gateway.encoders.defects import Defect, doctored, playable, strikes
 from gateway.errors import (
     ConfigurationError,
     MissingExtra,
@@ -74,6 +75,7 @@ class LocalEncoder(InProcessEncoder):
             info, tokens, worker, forward=self._encode_batch, batch_tokens=batch_tokens
         )
         self._model: Final = model
+        self._doctored: Final[dict[tuple[Defect, int], object]] = {}
 
     @classmethod
     async def load(
@@ -121,9 +123,19 @@ class LocalEncoder(InProcessEncoder):
         """Prompts of the checkpoint's config_sentence_transformers.json by name."""
         return {name: text for name, text in self._model.prompts.items() if text}
 
-    async def pooled(self, ids: Sequence[Sequence[int]], *, skip: Sequence[str] = ()) -> Matrix:
-        """One forward pass over token ids, float32, without the modules of the kinds in `skip`."""
-        return await self._worker.run(self._run, pooled_rows, ids, skip)
+    @property
+    def defects(self) -> frozenset[Defect]:
+        """The ways in which the checkpoint can be run wrongly on purpose."""
+        return playable(self._model)
+
+    async def pooled(
+        self, ids: Sequence[Sequence[int]], *, defect: Defect | None = None, seed: int = 0
+    ) -> Matrix:
+        """One forward pass over token ids before Normalize, float32; right unless for a `defect`."""
+        skip = ("Normalize", "Dense") if defect == "no-dense" else ("Normalize",)
+        if defect is None or not strikes(defect, ids):
+            return await self._worker.run(self._run, pooled_rows, ids, skip)
+        return await self._worker.run(self._run_doctored, ids, skip, defect, seed)
 
     async def token_states(self, ids: Sequence[Sequence[int]]) -> list[Matrix]:
         """Vectors of every token as the transformer gives them, one matrix per input, float32."""
@@ -144,6 +156,14 @@ class LocalEncoder(InProcessEncoder):
             return forward(self._model, ids, skip)
         except RuntimeError as exc:
             raise self._failed(len(ids), exc) from exc
+
+    def _run_doctored(
+        self, ids: Sequence[Sequence[int]], skip: Sequence[str], defect: Defect, seed: int
+    ) -> Matrix:
+        """A pass of a copy with a defect, made when it is first asked for and kept."""
+        if (defect, seed) not in self._doctored:
+            self._doctored[defect, seed] = doctored(self._model, defect, seed)
+        return pooled_rows(self._doctored[defect, seed], ids, skip)
 
     def _failed(self, count: int, exc: RuntimeError) -> UpstreamError:
         return UpstreamError(

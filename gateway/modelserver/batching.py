@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final, Literal, TypeAlias
 
-Job: TypeAlias = Literal["pooled", "without-dense", "states", "scores"]
-"""What is computed. A forward pass does one of them."""
+from gateway.encoders.defects import Defect
+
+Job: TypeAlias = Literal["pooled", "states", "scores"] | Defect
+"""What is computed: pooled rows, perhaps with a defect, ... A forward pass does one of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Final, Protocol, TypeAlias
 import numpy as np
 from tokenizers import Tokenizer
 
+from gateway.encoders.defects import Defect
 from gateway.encoders.fake import WORDS, FakeEncoder
 from gateway.encoders.local import LocalEncoder
 from gateway.encoders.minilm import MiniLMEncoder
@@ -29,8 +30,8 @@ class Engine(Protocol):
     """Tokens, raw vectors and token states of one model. Knows no prompt, limit or status."""
 
     @property
-    def has_dense(self) -> bool:
-        """Whether there are Dense modules that could be left out."""
+    def defects(self) -> frozenset[Defect]:
+        """The ways in which it can compute wrongly on purpose."""
         ...
 
     @property
@@ -40,7 +41,9 @@ class Engine(Protocol):
 
     async def decode(self, ids: Sequence[int], *, skip_specials: bool) -> str: ...
 
-    async def pooled(self, batch: Sequence[Prepared], *, dense: bool = True) -> Rows:
+    async def pooled(
+        self, batch: Sequence[Prepared], *, defect: Defect | None = None, seed: int = 0
+    ) -> Rows:
         """Rows before any cut or normalisation, float32."""
         ...
 
@@ -52,7 +55,7 @@ class Engine(Protocol):
 class TextEngine:
     """Over anything that encodes texts."""
 
-    has_dense = False
+    defects: frozenset[Defect] = frozenset()
     has_states = False
 
     def __init__(
@@ -72,7 +75,13 @@ class TextEngine:
             raise Refusal("Tokenizer", text, "tokenization")
         return _decoded(self._tokenizer, ids, skip_specials=skip_specials)
 
-    async def pooled(self, batch: Sequence[Prepared], *, dense: bool = True) -> Rows:  # noqa: ARG002
+    async def pooled(
+        self,
+        batch: Sequence[Prepared],
+        *,
+        defect: Defect | None = None,  # noqa: ARG002
+        seed: int = 0,  # noqa: ARG002
+    ) -> Rows:
         return await self._encode([prepared.text for prepared in batch])
 
     async def states(self, batch: Sequence[Prepared]) -> list[Rows]:
@@ -89,8 +98,8 @@ class CheckpointEngine:
         self._tokenize: Final = real_tokens(encoder.tokenizer)
 
     @property
-    def has_dense(self) -> bool:
-        return "Dense" in self._encoder.modules
+    def defects(self) -> frozenset[Defect]:
+        return self._encoder.defects
 
     async def tokenize(self, texts: Sequence[str], *, specials: bool) -> list[list[Token]]:
         return await self._tokenize(texts, specials)
@@ -98,9 +107,11 @@ class CheckpointEngine:
     async def decode(self, ids: Sequence[int], *, skip_specials: bool) -> str:
         return _decoded(self._encoder.tokenizer, ids, skip_specials=skip_specials)
 
-    async def pooled(self, batch: Sequence[Prepared], *, dense: bool = True) -> Rows:
-        skip = ("Normalize",) if dense else ("Normalize", "Dense")
-        return await self._encoder.pooled([prepared.ids for prepared in batch], skip=skip)
+    async def pooled(
+        self, batch: Sequence[Prepared], *, defect: Defect | None = None, seed: int = 0
+    ) -> Rows:
+        ids = [prepared.ids for prepared in batch]
+        return await self._encoder.pooled(ids, defect=defect, seed=seed)
 
     async def states(self, batch: Sequence[Prepared]) -> list[Rows]:
         return await self._encoder.token_states([prepared.ids for prepared in batch])

@@ -41,7 +41,14 @@ FaultKind: TypeAlias = Literal[
     "swapped",  # vectors in another order, while the indexes claim the right one
     "unnormalised",  # vectors as they leave the model, whatever the request says
     "hidden-prompt",  # a prompt that nobody asked for is put before every text
+    "rewrites-whitespace",  # runs of white space are read as one blank
+    "silent-truncation",  # texts are cut at half the limit, and the tokens are counted after it
+    "big-endian",  # base64 holds the bytes of each number in the wrong order
     "no-dense",  # the Dense modules of the checkpoint are left out
+    "causal",  # attention looks back only, as a decoder's
+    "no-window",  # full attention in passes over texts of one length, as in TEI issue 882
+    "fine-tune",  # the weights are a little off: another revision, or a fine-tune
+    "quantised",  # the weights are rounded to 8 bits
     "other-model",  # another model of the same size: the space is turned by a seeded rotation
 ]
 KINDS: Final[tuple[FaultKind, ...]] = get_args(FaultKind)

@@ -1,5 +1,6 @@
 """From an input of a request to what the model reads: prompt, limits, tokens, truncation."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -8,6 +9,7 @@ from gateway.encoders.cross import CrossEncoderScorer
 from gateway.modelserver.batching import Prepared
 from gateway.modelserver.contract import CHARS_PER_TOKEN, Contract, empty, invalid
 from gateway.modelserver.engines import Engine
+from gateway.modelserver.faults import Fault
 from gateway.modelserver.requests import Input
 from gateway.modelserver.tokens import Token, kept, text_of
 
@@ -35,9 +37,9 @@ class Preparer:
         self._limit: Final = contract.max_input_length
 
     async def prepare(
-        self, inputs: Sequence[Input], reading: Reading, *, prefix: str = ""
+        self, inputs: Sequence[Input], reading: Reading, fault: Fault | None = None
     ) -> list[Prepared]:
-        """Return inputs as the model reads them; `prefix` comes before any prompt.
+        """Return inputs as the model reads them, or misreads them for a `fault`.
 
         Raises:
             Refusal: empty, too long, or a prompt that there is not.
@@ -46,10 +48,13 @@ class Preparer:
             raise invalid("`dimensions` should be positive")
         if not all(map(len, inputs)):
             raise empty()
-        prompt = prefix + self.prompt(reading.prompt_name)
+        prompt = self._prefix(fault) + self.prompt(reading.prompt_name)
         texts = [self._bounded(await self._text(one, prompt), reading) for one in inputs]
+        texts = misread(texts, fault)
         plain = [bool(prompt) or isinstance(one, str) for one in inputs]
         tokens = await self._tokenised(texts, plain)
+        if fault is not None and fault.kind == "silent-truncation":
+            tokens = [kept(row, self._limit // 2, left=False) for row in tokens]
         return [self._fitted(text, row, reading) for text, row in zip(texts, tokens, strict=True)]
 
     async def pairs(
@@ -76,6 +81,9 @@ class Preparer:
     def any_prompt(self) -> str:
         """A prompt that a server could put before texts without being asked."""
         return next(iter((self._contract.prompts or {}).values()), "query: ")
+
+    def _prefix(self, fault: Fault | None) -> str:
+        return self.any_prompt() if fault is not None and fault.kind == "hidden-prompt" else ""
 
     async def _text(self, one: Input, prompt: str) -> str:
         if isinstance(one, str):
@@ -109,6 +117,13 @@ class Preparer:
             tokens = kept(tokens, self._limit, left=reading.left)
             text = text_of(text, tokens, left=reading.left)
         return Prepared(text, tuple(token.id for token in tokens))
+
+
+def misread(texts: list[str], fault: Fault | None) -> list[str]:
+    """Texts as a fault reads them: those of other faults stay as they are."""
+    if fault is None or fault.kind != "rewrites-whitespace":
+        return texts
+    return [re.sub(r"\s+", " ", text) for text in texts]
 
 
 def require_prompt(prompts: Mapping[str, str] | None, name: str) -> str:

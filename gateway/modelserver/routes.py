@@ -13,7 +13,7 @@ from gateway.modelserver import requests as asked
 from gateway.modelserver.contract import Refusal, backend, empty
 from gateway.modelserver.faults import Fault
 from gateway.modelserver.metrics import CONTENT_TYPE
-from gateway.modelserver.preparing import Reading
+from gateway.modelserver.preparing import Reading, misread
 from gateway.modelserver.replies import Cost, Reply, Rows, json_reply, openai_body
 from gateway.modelserver.requests import Input
 from gateway.modelserver.service import Service
@@ -83,12 +83,15 @@ class Routes:
         inputs, single = asked.inputs_of(body.input)
         reading = Reading(single, self._contract.auto_truncate, dimensions=body.dimensions)
         rows, cost = await self._rows(inputs, reading, request, normalize=True)
+        base64 = body.encoding_format == "base64"
+        if base64 and request.fault is not None and request.fault.kind == "big-endian":
+            rows = rows.byteswap()
         order = item_order(len(rows), request.fault)
         answer = openai_body(
             [rows[place] for place in order],
             self._contract.openai_name,
             cost.tokens,
-            base64=body.encoding_format == "base64",
+            base64=base64,
             indexes=item_indexes(len(rows), request.fault),
         )
         return json_reply(answer, cost.headers())
@@ -139,7 +142,8 @@ class Routes:
             raise empty()
         prompt = self._service.preparer.prompt(body.prompt_name)
         tokens = await self._service.engine.tokenize(
-            [prompt + text for text in texts], specials=body.add_special_tokens
+            misread([prompt + text for text in texts], request.fault),
+            specials=body.add_special_tokens,
         )
         return Reply(body=orjson.dumps(tokens))
 

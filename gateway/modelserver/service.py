@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from gateway.encoders.cross import CrossEncoderScorer
+from gateway.encoders.defects import DEFECTS
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.modelserver.batching import Batcher, Job, Pass, Prepared
 from gateway.modelserver.contract import Contract, Refusal, backend, invalid
@@ -24,6 +25,12 @@ from gateway.modelserver.preparing import Preparer, Reading
 from gateway.modelserver.replies import Cost, Rows
 from gateway.modelserver.requests import Input
 from gateway.modelserver.spoiling import turned
+
+NEEDED: Final = {
+    "no-dense": "with Dense modules",
+    "causal": "with bidirectional attention",
+    "no-window": "with a sliding window",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,7 @@ class Service:
         fault: Fault | None,
     ) -> tuple[Rows, Cost]:
         """Rows as TEI makes them: cut to the size asked for, then of unit length."""
-        job: Job = "without-dense" if _is(fault, "no-dense") else "pooled"
+        job: Job = "pooled" if fault is None or fault.kind not in DEFECTS else fault.kind
         done = await self.run(job, inputs, reading, fault)
         rows = np.stack(done.results)
         if _is(fault, "other-model"):
@@ -101,8 +108,7 @@ class Service:
             slow = fault is not None and fault.kind == "slow"
             await asyncio.sleep(fault.seconds if fault and slow else self._latency)
             self.metrics.began("embed", len(inputs))
-            prefix = self.preparer.any_prompt() if _is(fault, "hidden-prompt") else ""
-            prepared = await self.preparer.prepare(inputs, reading, prefix=prefix)
+            prepared = await self.preparer.prepare(inputs, reading, fault)
             characters = sum(map(len, inputs))
             return await self._finish(job, prepared, "embed", reading.single, characters, started)
 
@@ -133,12 +139,14 @@ class Service:
         """Refuse faults that the engine cannot play.
 
         Raises:
-            ConfigurationError: there are no Dense modules to leave out.
+            ConfigurationError: it is no checkpoint, or one that has nothing to do wrong there.
         """
-        if not self.engine.has_dense and any(fault.kind == "no-dense" for fault in faults):
-            raise ConfigurationError(
-                "fault 'no-dense' needs a checkpoint with Dense modules; this encoder has none"
-            )
+        for fault in faults:
+            if fault.kind in DEFECTS and fault.kind not in self.engine.defects:
+                raise ConfigurationError(
+                    f"fault {fault.kind!r} needs a checkpoint {NEEDED.get(fault.kind, '')}".rstrip()
+                    + "; this encoder is not one"
+                )
 
     def require_batch(self, count: int) -> None:
         limit = self.contract.max_client_batch_size
@@ -182,7 +190,9 @@ class Service:
                     assert self.reranker is not None
                     return list(await self.reranker.scores([(one.text, one.pair) for one in batch]))
                 case _:
-                    return list(await self.engine.pooled(batch, dense=job == "pooled"))
+                    defect = None if job == "pooled" else job
+                    rows = await self.engine.pooled(batch, defect=defect, seed=self._seed)
+                    return list(rows)
         except Refusal:
             raise
         except GatewayError as exc:

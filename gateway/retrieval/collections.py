@@ -7,6 +7,7 @@ from gateway.domain.collections import CollectionInfo, CollectionSpec, FieldType
 from gateway.embedding.embedder import Embedder
 from gateway.errors import CollectionNotFound
 from gateway.ports import VectorStore
+from gateway.retrieval.audit import Audit
 
 NO_FIELDS: Mapping[str, FieldType] = MappingProxyType({})
 
@@ -23,6 +24,7 @@ class Collections:
         profile = embedder.profile
         self._embedder = embedder
         self._store = store
+        self._audit = Audit(embedder, store)
         self._size = profile.require_size(profile.default_size if size is None else size)
 
     def spec(
@@ -63,10 +65,15 @@ class Collections:
     async def open(self, name: str) -> CollectionSpec:
         """Return the spec of a collection that the configured model may read and write.
 
+        At the first time a few of its points are looked at (`Audit`).
+
         Raises:
             CollectionNotFound, SpaceMismatch.
+            CollectionMismatch: it holds vectors that the model in use does not make.
         """
-        return require_space(await self._store.spec(name), self._embedder.space)
+        stored = require_space(await self._store.spec(name), self._embedder.space)
+        await self._audit.require(stored)
+        return stored
 
     async def open_or_create(self, name: str) -> CollectionSpec:
         """Open a collection whatever its size, or make it with the defaults."""
@@ -84,3 +91,4 @@ class Collections:
     async def drop(self, name: str) -> None:
         """Delete a collection and all its chunks, whatever model wrote it."""
         await self._store.drop(name)
+        self._audit.forget(name)

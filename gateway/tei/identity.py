@@ -39,7 +39,8 @@ class Expectation:
     `model_ids` are the hub names it may go by (the first is ours), `size` the length of its full
     vectors, `max_tokens` the longest input it must read, `dtypes` what it may compute in, `goldens`
     and `recording` what its vectors must reproduce, `canaries` the texts whose vectors it must repeat
-    from then on, and `long_canary` one that is longer than a sliding window ("": none).
+    from then on, `long_canary` one that is longer than a sliding window ("": none), and `window` the
+    tokens that such a window spans (0: the model has none).
     """
 
     model_ids: tuple[str, ...]
@@ -50,6 +51,7 @@ class Expectation:
     recording: Recording | None = None
     canaries: tuple[str, ...] = ()
     long_canary: str = ""
+    window: int = 0
 
 
 def require_supported(where: str, info: Info, expect: Expectation) -> None:

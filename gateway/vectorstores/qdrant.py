@@ -113,7 +113,9 @@ class QdrantStore:
         return await self._collections.spec(name)
 
     async def describe(self, name: str) -> CollectionInfo:
-        return CollectionInfo(await self.spec(name), await self.count(name))
+        told = await self._collections.told(name)
+        count = partial(self._reader.count, name, exact=True)
+        return CollectionInfo(told, (await self._reads("count", name, count)).count)
 
     async def list_collections(self) -> list[CollectionInfo]:
         slots = asyncio.Semaphore(_LISTING)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -35,7 +36,7 @@ class QdrantCollections:
         self._client = client
         self._reads, self._writes = reads, writes
         self._indexes = indexes
-        self._specs: dict[str, tuple[float, CollectionSpec]] = {}
+        self._told: dict[str, _Told] = {}
 
     async def names(self) -> list[str]:
         """All collections of the server, ours or not."""
@@ -46,38 +47,39 @@ class QdrantCollections:
         """Return the stored spec; what was read within the last seconds is read again if `fresh`.
 
         Raises:
-            CollectionMismatch: the collection is there, but a gateway did not make it.
+            CollectionMismatch: the collection is there, but a gateway did not make it, or it is of
+                another distance or size than it says.
         """
-        until, known = self._specs.get(name, (0.0, None))
-        if known is not None and not fresh and time.monotonic() < until:
-            return known
-        self._specs.pop(name, None)
-        return self._remember(name, await self._info(name))
+        return (await self._look(name, fresh=fresh)).sound()
+
+    async def told(self, name: str) -> CollectionSpec:
+        """Return the stored spec as `spec`, of a collection that is not as it says too."""
+        return (await self._look(name)).spec
 
     async def ensure(self, spec: CollectionSpec) -> CollectionSpec:
         try:
             info = await self._info(spec.name)
         except CollectionNotFound:
             info = await self._create(spec)
-        stored = require_same(self._remember(spec.name, info), spec)
+        stored = require_same(self._remember(spec.name, info).sound(), spec)
         await self._index(stored, info.payload_schema)
         return stored
 
     async def inspect(self, name: str) -> StoredForm:
         info = await self._info(name)
-        spec = self._remember(name, info)
+        spec = self._remember(name, info).spec
         return schema.form_of(info, self._wanted(spec))
 
     async def mend_indexes(self, name: str) -> list[str]:
         info = await self._info(name)
-        return await self._index(self._remember(name, info), info.payload_schema)
+        return await self._index(self._remember(name, info).spec, info.payload_schema)
 
     async def drop(self, name: str) -> None:
-        self._specs.pop(name, None)
-        await self.spec(name)
+        self._told.pop(name, None)
+        await self.told(name)
         call = partial(self._client.delete_collection, name, timeout=self.write_timeout)
         await self._writes("drop", name, call)
-        self._specs.pop(name, None)
+        self._told.pop(name, None)
 
     async def write(
         self, operation: str, name: str, call: Callable[[], Awaitable[models.UpdateResult]]
@@ -86,7 +88,7 @@ class QdrantCollections:
         try:
             result = await self._writes(operation, name, call)
         except CollectionNotFound:
-            self._specs.pop(name, None)
+            self._told.pop(name, None)
             raise
         if result.status != models.UpdateStatus.COMPLETED:
             raise UpstreamTimeout(
@@ -103,15 +105,23 @@ class QdrantCollections:
     async def _info(self, name: str) -> models.CollectionInfo:
         return await self._reads("describe", name, partial(self._client.get_collection, name))
 
-    def _remember(self, name: str, info: models.CollectionInfo) -> CollectionSpec:
+    async def _look(self, name: str, *, fresh: bool = False) -> "_Told":
+        known = self._told.get(name)
+        if known is not None and not fresh and time.monotonic() < known.until:
+            return known
+        self._told.pop(name, None)
+        return self._remember(name, await self._info(name))
+
+    def _remember(self, name: str, info: models.CollectionInfo) -> "_Told":
         spec = spec_from_json(info.config.metadata)
         if spec is None:
             raise CollectionMismatch(
                 f"collection {name!r} is in this Qdrant but was not made by a gateway; "
                 "choose another name"
             )
-        self._specs[name] = (time.monotonic() + _SPEC_SECONDS, spec)
-        return spec
+        known = _Told(time.monotonic() + _SPEC_SECONDS, spec, schema.odd_form(spec, info))
+        self._told[name] = known
+        return known
 
     async def _create(self, spec: CollectionSpec) -> models.CollectionInfo:
         """Create the collection; that another gateway was faster is no error."""
@@ -149,3 +159,18 @@ class QdrantCollections:
             call = partial(self._client.create_payload_index, spec.name, field, kind)
             await self.write("index", spec.name, partial(call, wait=True, timeout=timeout))
         return list(missing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a collection says of itself, believed `until` then, and what is `odd` about its form."""
+
+    until: float
+    spec: CollectionSpec
+    odd: str
+
+    def sound(self) -> CollectionSpec:
+        """The spec of a collection that is as it says; another one is refused."""
+        if self.odd:
+            raise CollectionMismatch(self.odd)
+        return self.spec

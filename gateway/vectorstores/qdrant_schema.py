@@ -38,6 +38,21 @@ def vectors_config(size: int) -> dict[str, models.VectorParams]:
     }
 
 
+def odd_form(spec: CollectionSpec, info: models.CollectionInfo) -> str:
+    """What the engine keeps otherwise than the spec says, so that scores would not be ours; or ""."""
+    named = info.config.params.vectors
+    ours = named.get(VECTOR_NAME) if isinstance(named, dict) else None
+    if ours is None:
+        return f"collection {spec.name!r} has no vectors named {VECTOR_NAME!r}"
+    if ours.distance != models.Distance.DOT or ours.size != spec.size:
+        return (
+            f"collection {spec.name!r} compares vectors of size {ours.size} by "
+            f"{ours.distance.value.lower()}, not of size {spec.size} by dot: it was made or changed "
+            "by somebody else; ingest into a new collection"
+        )
+    return ""
+
+
 def optimizers_config(size: int) -> models.OptimizersConfigDiff:
     return models.OptimizersConfigDiff(indexing_threshold=tuning.index_threshold_kb(size))
 

@@ -41,6 +41,7 @@ TINY_PROFILE: Final = replace(
     revision="seed-20250904",
     licence="apache-2.0",
     heads=(f"dense {HIDDEN}->{MIDDLE}", f"dense {MIDDLE}->{SIZE}"),
+    window=WINDOW // 2 + 1,
     aliases=(),
     published=(),
     goldens=(),

@@ -170,6 +170,41 @@ async def test_the_fault_no_dense_leaves_both_dense_modules_out(
     assert (await embed(client, TEXTS)).shape[1] == 768
 
 
+@pytest.mark.parametrize(
+    ("fault", "least", "most"),
+    [
+        ("causal", -1.0, 0.97),
+        ("fine-tune", 0.98, 0.9999),
+        ("quantised", 0.999, 0.9999),
+        ("no-window", 0.999999, 1.1),
+    ],
+)
+async def test_a_defect_changes_the_vectors_as_much_as_it_does_in_the_field(
+    client: httpx.AsyncClient, reference: Any, fault: str, least: float, most: float
+) -> None:
+    right = reference.encode(TEXTS)
+    await client.post("/_faults", json={"faults": f"{fault}*1"})
+    ours = await embed(client, TEXTS)
+
+    cosines = np.einsum("ij,ij->i", ours, right)
+    assert cosines.min() >= least
+    assert cosines.max() < most
+    assert np.abs(await embed(client, TEXTS) - right).max() < 1e-5, "it is gone without a trace"
+
+
+async def test_the_window_is_skipped_only_where_all_texts_of_a_pass_are_of_one_length(
+    client: httpx.AsyncClient, reference: Any
+) -> None:
+    right = reference.encode([LONG])[0]
+    await client.post("/_faults", json={"faults": "no-window"})
+    found = [await embed(client, texts) for texts in ([LONG], [LONG, "a"], [LONG, LONG])]
+    await client.delete("/_faults")
+
+    cosines = [float(rows[0] @ right) for rows in found]
+    assert cosines[:2] == pytest.approx([1.0, 1.0], abs=1e-5)
+    assert cosines[2] < 0.999
+
+
 async def test_info_tells_the_given_name_and_the_limits_of_the_checkpoint(
     client: httpx.AsyncClient,
 ) -> None:

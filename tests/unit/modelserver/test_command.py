@@ -115,6 +115,7 @@ def test_without_the_flag_there_is_no_control_route() -> None:
         ((), "--encoder local needs --model"),
         (("--encoder", "fake", "--faults", "oops"), "fault 'oops' cannot be read"),
         (("--encoder", "fake", "--faults", "no-dense"), "needs a checkpoint with Dense"),
+        (("--encoder", "fake", "--faults", "fine-tune"), "'fine-tune' needs a checkpoint; this"),
         (("--encoder", "fake", "--host", "192.0.2.1"), "cannot listen on 192.0.2.1:8080"),
     ],
 )

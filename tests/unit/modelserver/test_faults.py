@@ -178,3 +178,33 @@ def test_another_model_keeps_sizes_and_angles_and_shares_no_direction() -> None:
         assert np.array_equal(other, again)
         assert np.allclose(other @ other.T, right @ right.T, atol=1e-5)
         assert np.abs(np.einsum("ij,ij->i", other, right)).max() < 0.5
+
+
+def test_runs_of_white_space_are_read_as_one_blank_where_it_is_asked() -> None:
+    with TEIStub(encoder=FakeEncoder()) as stub:
+        plain = embedded(stub, "/embed", inputs=["red planet", "a b"])
+        stub.fail("rewrites-whitespace")
+        assert embedded(stub, "/embed", inputs=["red \n planet", "a\tb"]).json() == plain.json()
+        stub.fail("rewrites-whitespace", path="/tokenize")
+        tokens = httpx.post(stub.url + "/tokenize", json={"inputs": "red \n planet"}).json()[0]
+        assert tokens[-2]["stop"] == len("red planet")
+
+
+def test_a_silent_truncation_counts_only_what_is_left() -> None:
+    with TEIStub(encoder=FakeEncoder(), max_input_length=12) as stub:
+        left = embedded(stub, "/embed", inputs="one two three four")
+        stub.fail("silent-truncation")
+        cut = embedded(stub, "/embed", inputs="one two three four five six seven eight")
+        assert cut.headers["x-compute-tokens"] == left.headers["x-compute-tokens"] == "6"
+        stub.fail("silent-truncation")
+        assert embedded(stub, "/embed", inputs="one two").headers["x-compute-tokens"] == "4"
+
+
+def test_numbers_are_in_the_wrong_order_of_bytes_in_base64_alone() -> None:
+    with TEIStub(encoder=FakeEncoder()) as stub:
+        right = rows(embedded(stub))
+        stub.fail("big-endian")
+        assert np.array_equal(rows(embedded(stub)), right)
+        stub.fail("big-endian")
+        coded = embedded(stub, encoding_format="base64").json()["data"][1]["embedding"]
+        assert np.array_equal(np.frombuffer(base64.b64decode(coded), ">f4"), right[1])

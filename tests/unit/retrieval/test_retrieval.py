@@ -57,7 +57,7 @@ class Bench:
         return spec
 
     async def embed(self, document_id: str, texts: Sequence[str], size: int) -> list[EmbeddedChunk]:
-        rows = await self.embedder.embed(Task.DOCUMENT, [Input(t) for t in texts], size=size)
+        rows = await self.embedder.embed(Task.DOCUMENT, [Input(t, "T") for t in texts], size=size)
         return [
             EmbeddedChunk(
                 Chunk(document_id, i, text, 0, len(text), 9, len(texts), "hash", title="T"),

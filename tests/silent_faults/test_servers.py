@@ -1,0 +1,123 @@
+"""Servers that make unit vectors of the right size in a wrong space."""
+
+import time
+from typing import Final
+
+import pytest
+
+from gateway.modelserver.faults import FaultKind
+from tests.silent_faults.conftest import Server
+from tests.silent_faults.marks import injects
+from tests.silent_faults.trial import Bench
+
+pytestmark = pytest.mark.anyio
+
+KINDS: Final[dict[str, tuple[FaultKind, str]]] = {
+    "double-prompt": ("hidden-prompt", "adds a prompt of its own"),
+    "causal": ("causal", r"cosine 0\..* it runs another model"),
+    "other-model": ("other-model", "cosine"),
+    "fine-tune": ("fine-tune", r"cosine 0\.99"),
+    "quantised": ("quantised", r"cosine 0\.99\d+ .* quantisation"),
+    "silent-truncation": ("silent-truncation", "item 8"),
+    "reordered": ("swapped", "cosine"),
+    "unnormalised": ("unnormalised", "broken vector.*norm"),
+    "big-endian": ("big-endian", "broken vector"),
+    "null": ("null", "broken vector"),
+    "zero": ("zero", "broken vector"),
+    "wrong-size": ("short-rows", "size 384"),
+    "missing": ("too-few", "does not answer as TEI does"),
+    "same-index": ("same-index", "disagrees|cosine|does not answer as TEI does"),
+}
+LATER: Final = {
+    "unnormalised": "not of unit length",
+    "big-endian": "no direction|not of unit length",
+    "null": "no direction",
+    "zero": "no direction",
+    "wrong-size": "size 384",
+    "missing": "wrong indexes",
+    "same-index": "wrong indexes",
+}
+"""Faults that are seen in every answer, so that they may begin whenever they like."""
+UNSEEN: Final[tuple[FaultKind, ...]] = ("causal", "other-model", "fine-tune", "swapped")
+
+
+async def test_without_a_fault_everything_is_right(bench: Bench, server: Server) -> None:
+    with server() as healthy:
+        outcome = await bench.tried(bench.configured(tei={"urls": [healthy.url]}))
+    outcome.require_harmless()
+    assert outcome.hits == 3 * outcome.points
+
+
+async def test_verification_at_start_costs_less_than_five_seconds_of_cpu(
+    bench: Bench, server: Server
+) -> None:
+    with server() as healthy:
+        settings = bench.configured(tei={"urls": [healthy.url]})
+        before = time.process_time()
+        outcome = await bench.tried(settings, documents=(), queries=())
+        spent = time.process_time() - before
+    assert not outcome.refusals
+    assert spent < 5
+
+
+@pytest.mark.parametrize("kind", UNSEEN)
+async def test_the_judge_sees_what_a_gateway_without_a_recording_lets_through(
+    bench: Bench, server: Server, kind: FaultKind
+) -> None:
+    with server() as wrong:
+        wrong.fail(kind, times=None)
+        outcome = await bench.tried(bench.configured(tei={"urls": [wrong.url]}, recording=None))
+    assert len(outcome.wrong) > outcome.points / 2, "a judge that finds nothing proves nothing"
+
+
+@injects(*KINDS)
+async def test_a_server_that_is_wrong_from_the_start_is_refused(
+    bench: Bench, server: Server, fault: str
+) -> None:
+    kind, told = KINDS[fault]
+    with server() as wrong:
+        wrong.fail(kind, times=None)
+        outcome = await bench.tried(bench.configured(tei={"urls": [wrong.url]}))
+    outcome.require_caught(told)
+    assert outcome.points == outcome.hits == 0
+
+
+@injects(*LATER)
+async def test_an_answer_that_is_wrong_later_is_refused(
+    bench: Bench, server: Server, fault: str
+) -> None:
+    with server() as wrong:
+        settings = bench.configured(tei={"urls": [wrong.url], "timeout_seconds": 2})
+        outcome = await bench.tried(
+            settings, once_open=lambda: wrong.fail(KINDS[fault][0], times=None)
+        )
+        assert wrong.log.requests, "it was asked"
+    outcome.require_caught(LATER[fault])
+    assert outcome.hits == 0
+
+
+@injects("double-prompt")
+async def test_a_default_prompt_of_the_server_is_refused(bench: Bench, server: Server) -> None:
+    prompt = bench.reference.model.prompts["query"]
+    with server(default_prompt=prompt) as wrong:
+        outcome = await bench.tried(bench.configured(tei={"urls": [wrong.url]}))
+    outcome.require_caught("--default-prompt")
+
+
+@injects("another-id")
+async def test_a_server_of_another_model_of_the_same_size_is_refused_by_its_name(
+    bench: Bench, server: Server
+) -> None:
+    with server(model_id="google/embeddinggemma-2") as wrong:
+        outcome = await bench.tried(bench.configured(tei={"urls": [wrong.url]}))
+    outcome.require_caught("serves model 'google/embeddinggemma-2'")
+
+
+@injects("items-in-another-order")
+async def test_items_in_another_order_that_say_their_places_are_accepted(
+    bench: Bench, server: Server
+) -> None:
+    with server() as honest:
+        honest.fail("reversed", times=None)
+        outcome = await bench.tried(bench.configured(tei={"urls": [honest.url]}))
+    outcome.require_harmless()

@@ -146,5 +146,5 @@ async def test_titles_are_left_out_for_a_model_that_takes_none() -> None:
     collections = Collections(embedder, store)
     spec = await collections.create("c")
     rows = await embedder.embed(Task.DOCUMENT, [Input(text) for text in TEXTS], size=spec.size)
-    await store.upsert("c", chunks(rows.vectors, "A title"))
+    await store.upsert("c", chunks(rows.vectors, "A title", spec.space))
     await collections.open("c")

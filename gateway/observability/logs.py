@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import Final, Literal
+from typing import Final, Literal, TextIO, cast
 
 import structlog
 
@@ -28,6 +28,16 @@ REPLICA = {"closed": "is asked", "half-open": "is on trial", "open": "is left ou
 _LOG: Final = structlog.get_logger("gateway")
 
 
+class _StandardError:
+    """Whatever standard error is when a line is written: our logger outlives a redirection of it."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def configure_logs(
     level: Literal["debug", "info", "warning", "error"], style: Literal["auto", "json", "console"]
 ) -> None:
@@ -43,7 +53,7 @@ def configure_logs(
     structlog.configure(  # our own lines do not go through `logging`: that costs thrice the CPU
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _StandardError())),
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

@@ -20,7 +20,7 @@ STORED: Final = (
         "Other weights under the name that a collection was written with",
         "A server restarted with another folder, and nothing was recorded",
         "dify issue 12482, llama_index issue 7110",
-        "Every point says its space, and stored texts are embedded again and compared, " + OPEN,
+        "Stored texts are embedded again and compared, " + OPEN,
         BY_CANARY,
         "test_collections.py::"
         "test_a_collection_is_refused_when_other_weights_are_served_under_the_same_name",
@@ -67,7 +67,7 @@ STORED: Final = (
         "Points of two models in one collection",
         "Points copied from one collection into another by scroll and upsert",
         "Migrations by script",
-        "Stored texts are embedded again and compared, " + OPEN,
+        "Every point says its space; stored texts are embedded again, " + OPEN,
         "every point that the gateway itself writes",
         "test_collections.py::test_points_copied_from_a_collection_of_another_model_are_never_hits",
     ),

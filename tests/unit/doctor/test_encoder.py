@@ -169,7 +169,10 @@ async def test_a_recording_tells_other_vectors_and_other_tokens(tmp_path: Path) 
         made = Recording(PROFILE.fingerprint(), PROFILE.model_id, 768, {}, items)
         made.save(tmp_path / "recording.json")
         return Patient.of(
-            joined(ClaimsToBeReal(), settings={"recording": tmp_path / "recording.json"})
+            joined(
+                ClaimsToBeReal(),
+                settings={"recording": tmp_path / "recording.json", "encoder": "local"},
+            )
         )
 
     assert await status_of("recording", patient(*items)) is Status.OK

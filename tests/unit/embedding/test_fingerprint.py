@@ -36,6 +36,7 @@ MOVES: dict[str, st.SearchStrategy[Any]] = {
 STAYS: dict[str, st.SearchStrategy[Any]] = {
     "name": WORDS,
     "licence": WORDS,
+    "window": st.integers(0, 4096),
     "default_size": st.sampled_from(GEMMA.sizes),
     "dtypes": st.sampled_from([("float32",), ("bfloat16",), ()]),
     "aliases": st.lists(WORDS, max_size=3).map(tuple),

@@ -74,7 +74,7 @@ async def test_a_replica_that_drifts_is_left_out_and_the_other_serves_on(kind: F
             await eventually(lambda: first.ready)
     states = [(e.where, e.state) for e in events if isinstance(e, ReplicaChanged)]
     assert (drifting.url, "open") in states
-    assert all(where == drifting.url for where, _ in states)
+    assert all(where == drifting.url for where, state in states if state != "closed")
 
 
 @pytest.mark.parametrize("checkpoint", ["tiny_gemma", "square_gemma"])
@@ -203,7 +203,7 @@ async def test_the_encoder_runs_it_and_readiness_and_metrics_tell() -> None:
         await eventually(lambda: encoder.ready == [well.url])
         health = await encoder.health()
         assert health.ok
-        assert f"{drifting.url}: TEI at {drifting.url} no longer gives the vectors" in health.detail
+        assert f"TEI at {drifting.url} no longer gives the vectors" in health.detail
         page = metrics.render().decode()
         assert f'replica="{drifting.url}",service="tei"}} 1.0' in page.partition("canary_runs")[2]
         assert f'gateway_upstream_replica_up{{replica="{drifting.url}",service="tei"}} 0.0' in page

@@ -268,14 +268,20 @@ class answering:  # noqa: N801  reads like the context manager that it is
 
     def __init__(self, port: int, answer: bytes, *, drip: bytes = b"") -> None:
         self._port, self._answer, self._drip = port, answer, drip
+        self._writers: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        for writer in self._writers:
+            writer.close()
+        for _turn in range(3):
+            await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = httpx.Headers(

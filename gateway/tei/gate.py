@@ -35,6 +35,8 @@ class Gate:
         self._on_info = on_info
         self._checked_connections = 0
         self._calls = 0
+        self._started = 0
+        self._opened_before = 0
         self._checking = Shared(self._check)
 
     async def ask(self) -> Info:
@@ -68,7 +70,10 @@ class Gate:
         who it is, and the probe. (An address stands for one server: behind a balancer that hides
         several, nobody can tell which of them answered.)
         """
+        if self._calls == 0:
+            self._opened_before, self._started = self._line.opened, 0
         self._calls += 1
+        self._started += 1
         try:
             answer = await self._line.call(operation, path, body, timeout_seconds=timeout_seconds)
         except BackendFailed:
@@ -117,7 +122,9 @@ class Gate:
         opened, busy = self._line.opened, self._calls > 0
         info = await self.ask()
         examiner, same = self._examiner, info == self.info
-        if examiner is not None and not (same and await examiner.is_same()):
+        if examiner is not None and not (
+            same and (self._is_alive(opened) or await examiner.is_same())
+        ):
             self.info = None
             await examiner.examine(info)
         if not same or self.info is None:
@@ -126,6 +133,14 @@ class Gate:
         # what was opened by others meanwhile was perhaps not asked: the next call looks again
         self._checked_connections = opened if busy else self._line.opened
         return info
+
+    def _is_alive(self, opened: int) -> bool:
+        """Tell whether a connection from before this burst of calls is still in use.
+
+        Then the process at its end is the one that was examined, and the line only grew. After an
+        exchange in silence every call of the burst has had to open a connection of its own.
+        """
+        return self._calls > 0 and opened - self._opened_before < self._started
 
     async def _within(self, seconds: float | None, checking: Awaitable[Info]) -> Info:
         try:

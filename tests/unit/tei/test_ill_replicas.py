@@ -165,7 +165,9 @@ async def test_examining_leaves_permits_to_others() -> None:
         assert stub.most_inputs_in_flight == 1
 
 
-async def test_an_exchanged_server_with_the_same_info_is_told_by_its_vectors() -> None:
+@pytest.mark.parametrize("burst", [False, True])
+async def test_an_exchanged_server_with_the_same_info_is_told_by_its_vectors(burst: bool) -> None:
+    many = [f"text {number}" for number in range(1000)]
     first = TEIStub()
     with TEIStub() as other:
         async with pool_of(first, other, limits=Limits(timeout_seconds=3.0)) as pool:
@@ -173,6 +175,9 @@ async def test_an_exchanged_server_with_the_same_info_is_told_by_its_vectors() -
                 await pool.embed(TEXTS, Lane.INGEST)
             await asyncio.sleep(0.1)  # its connections are dropped in silence
             with TEIStub(port=first.port, encoder=speaking("other ")):
+                if burst:
+                    rows, _ = await pool.embed(many, Lane.INGEST)
+                    assert rows.tobytes() == (await unit_rows(many)).tobytes()
                 await all_right(pool, TEXTS[:20])
                 assert [one.where for one in pool.pool.ready()] == [other.url]
 

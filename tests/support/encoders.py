@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 import pytest
-from tokenizers import Tokenizer
 
 from gateway.encoders.cached import CachedEncoder
 from gateway.encoders.fake import FakeEncoder
@@ -17,7 +16,6 @@ from gateway.encoders.minilm import MiniLMEncoder
 from gateway.encoders.openai import OpenAIEncoder
 from gateway.encoders.single_flight import SingleFlightEncoder
 from gateway.encoders.tei import Expectation, TEIEncoder
-from gateway.modelserver.engines import rows_of
 from gateway.ports import Encoder
 from tests.support.caches import open_cache
 from tests.support.llama_server import LlamaServer
@@ -100,10 +98,7 @@ async def _tei_over_tiny(folder_of: FolderOf) -> AsyncGenerator[Encoder, None]:
     folder = folder_of("tiny_gemma")
     expect = Expectation(("tests/tiny-embeddinggemma",), 768, 2048, ("float32",))
     async with aclosing(await LocalEncoder.load(str(folder), device="cpu")) as behind:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        with TEIStub(
-            encoder=rows_of(behind), tokenizer=tokenizer, model_id=expect.model_ids[0]
-        ) as stub:
+        with TEIStub(encoder=behind, model_id=expect.model_ids[0]) as stub:
             opened = await TEIEncoder.connect([stub.url], expect=expect, tokenizer=folder)
             async with aclosing(opened) as encoder:
                 yield encoder

@@ -82,7 +82,7 @@ class Pool:
 
         With `split` a server that stays full is not asked the same for long: half may fit.
         """
-        tried, broken = set(avoid), set[Replica]()
+        tried, broken = set(avoid), set(avoid)
 
         async def attempt() -> T:
             replica = await self._choose(tried, broken)

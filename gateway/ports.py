@@ -12,7 +12,7 @@ from uuid import UUID
 
 from gateway.domain.collections import CollectionInfo, CollectionSpec, StoredForm
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
-from gateway.domain.search import DenseQuery, Filter, Hit
+from gateway.domain.search import Filter, Hit, StoreQuery
 from gateway.domain.vectors import Matrix
 from gateway.errors import GatewayError
 
@@ -157,6 +157,16 @@ class VectorStore(Protocol):
         """Create the payload indexes that a collection lacks; returns their fields. Points stay."""
         ...
 
+    async def amend(self, spec: CollectionSpec) -> CollectionSpec:
+        """Keep the tuning and the calibrations of `spec` with its collection; returns the stored spec.
+
+        The engine takes on another quantisation in its own time; until then it searches as before.
+
+        Raises:
+            SpaceMismatch, CollectionMismatch: anything else of it is not as stored.
+        """
+        ...
+
     async def drop(self, name: str) -> None: ...
 
     async def upsert(self, name: str, chunks: Sequence[EmbeddedChunk]) -> None:
@@ -183,8 +193,14 @@ class VectorStore(Protocol):
         """Exact number of matching chunks."""
         ...
 
-    async def query(self, name: str, query: DenseQuery) -> list[Hit]:
-        """Nearest chunks: highest score first, ties by id (`domain.search.ranked`)."""
+    async def query(self, name: str, query: StoreQuery) -> list[Hit]:
+        """Best chunks in one round trip: highest score first, ties by id (`domain.search.ranked`).
+
+        Hits of a `HybridQuery` carry what its dense and its lexical half thought of them.
+
+        Raises:
+            InvalidRequest: words where none are indexed, a coarse pass without short vectors.
+        """
         ...
 
     async def health(self) -> Health: ...

@@ -2,14 +2,23 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 
-from gateway.errors import CollectionMismatch, InvalidName, SpaceMismatch
+from gateway.domain.calibration import Calibration
+from gateway.errors import CollectionMismatch, InvalidName, InvalidRequest, SpaceMismatch
 
 SCHEMA_VERSION = 1
 """Version of the stored layout (payload keys, vector names)."""
+
+AUTO = "auto"
+LANGUAGES = (
+    *(AUTO, "arabic", "danish", "dutch", "english", "finnish", "french", "german", "greek"),
+    *("hungarian", "italian", "norwegian", "portuguese", "romanian", "russian", "spanish"),
+    *("swedish", "turkish"),
+)
+"""Languages with a Snowball stemmer in Qdrant; `auto` takes each word by its script."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _FIELD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(\.[A-Za-z0-9_][A-Za-z0-9_-]*)*")
@@ -25,12 +34,74 @@ class FieldType(StrEnum):
     DATETIME = "datetime"
 
 
+class Quantization(StrEnum):
+    """How the vectors that a search looks through are stored beside the originals.
+
+    Whatever it is, the best candidates are scored again by the originals.
+    """
+
+    NONE = "none"
+    INT8 = "int8"
+    TURBO4 = "turbo4"
+    TURBO2 = "turbo2"
+    BINARY = "binary"
+
+
+@dataclass(frozen=True, slots=True)
+class Lexical:
+    """How the words of a collection are weighed (BM25; Robertson and Zaragoza, 2009).
+
+    `language` chooses stop words and Snowball stemmer; `auto` takes each word by its script. `k1`
+    bounds what repeating a word is worth, `b` what the length of a chunk is, relative to
+    `average_words`: the words of an average chunk, stop words not counted.
+    """
+
+    language: str = AUTO
+    k1: float = 1.2
+    b: float = 0.75
+    average_words: float = 80.0
+
+    def __post_init__(self) -> None:
+        if self.language not in LANGUAGES:
+            raise InvalidRequest(
+                f"language {self.language!r} has no stemmer; take one of {', '.join(LANGUAGES)}",
+                field="lexical.language",
+            )
+        if not 0 <= self.k1 <= 10:
+            raise InvalidRequest(f"k1 is {self.k1}; take 0-10, usually 0.9-2", field="lexical.k1")
+        if not 0 <= self.b <= 1:
+            raise InvalidRequest(f"b is {self.b}; take 0-1, usually 0.4-0.75", field="lexical.b")
+        if not 1 <= self.average_words <= 100_000:
+            raise InvalidRequest(
+                f"average_words is {self.average_words}; take 1-100000",
+                field="lexical.average_words",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a collection is searched where exact search is too slow: found by measuring.
+
+    `oversampling` is how many candidates are scored again per hit wanted after a quantised pass,
+    `coarse_oversampling` the same after a pass over short vectors, `hnsw_ef` how many neighbours
+    the graph keeps in view.
+    """
+
+    quantization: Quantization = Quantization.INT8
+    oversampling: float = 2.0
+    coarse_oversampling: float = 10.0
+    hnsw_ef: int = 128
+
+
 @dataclass(frozen=True, slots=True)
 class CollectionSpec:
     """Identity and schema of a collection; the distance is always dot over unit vectors.
 
     `profile` and `space` are the model profile's name and fingerprint, `size` the length of the
     stored vectors, `filter_fields` the metadata fields (without the `metadata.` prefix) to index.
+    `lexical` says how words are weighed (None: no word is indexed), `coarse` the size of the short
+    vectors stored beside (None: none are). These never change. `tuning`, and `calibrations` by
+    mode of search, may be amended.
     """
 
     name: str
@@ -39,11 +110,21 @@ class CollectionSpec:
     size: int
     filter_fields: Mapping[str, FieldType] = field(default_factory=lambda: MappingProxyType({}))
     schema_version: int = SCHEMA_VERSION
+    lexical: Lexical | None = None
+    coarse: int | None = None
+    tuning: Tuning = field(default_factory=Tuning)
+    calibrations: Mapping[str, Calibration] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         require_name(self.name)
         for key in self.filter_fields:
             require_field(key)
+        if self.coarse is not None and not 1 <= self.coarse < self.size:
+            raise InvalidRequest(
+                f"coarse size {self.coarse} is not shorter than the collection's size {self.size}; "
+                "take a smaller one, or leave it out",
+                field="coarse",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +189,24 @@ def require_same(stored: CollectionSpec, asked: CollectionSpec) -> CollectionSpe
 
     Raises:
         SpaceMismatch: another fingerprint.
-        CollectionMismatch: another size, or declared fields the stored schema does not have.
+        CollectionMismatch: another size, other lexical or short vectors, or declared fields that the
+            stored schema does not have.
     """
     require_space(stored, asked.space)
     if stored.size != asked.size:
         raise CollectionMismatch(
             f"collection {stored.name!r} stores vectors of size {stored.size}, not {asked.size}; "
             f"ask for size {stored.size}, or ingest into a new collection"
+        )
+    if stored.lexical != asked.lexical:
+        raise CollectionMismatch(
+            f"collection {stored.name!r} weighs words by {stored.lexical}, not by {asked.lexical}: "
+            "that is decided when a collection is made; ingest into a new one"
+        )
+    if stored.coarse != asked.coarse:
+        raise CollectionMismatch(
+            f"collection {stored.name!r} has short vectors of size {stored.coarse}, not "
+            f"{asked.coarse}: that is decided when a collection is made; ingest into a new one"
         )
     for key, kind in asked.filter_fields.items():
         if stored.filter_fields.get(key) != kind:
@@ -123,3 +215,13 @@ def require_same(stored: CollectionSpec, asked: CollectionSpec) -> CollectionSpe
                 "declare filter fields when the collection is made"
             )
     return stored
+
+
+def amended(stored: CollectionSpec, asked: CollectionSpec) -> CollectionSpec:
+    """Return the stored spec with the tuning and the calibrations of `asked`.
+
+    Raises:
+        SpaceMismatch, CollectionMismatch: as `require_same`.
+    """
+    require_same(stored, asked)
+    return replace(stored, tuning=asked.tuning, calibrations=asked.calibrations)

@@ -1,12 +1,14 @@
-"""What can be asked of a collection: filters, dense queries, hits. No vendor type in sight."""
+"""What can be asked of a collection: filters, queries, hits. No vendor type in sight."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import TypeAlias
 from uuid import UUID
 
 from gateway.domain.documents import Chunk
 from gateway.domain.vectors import Vector
+from gateway.errors import InvalidRequest
 
 FilterValue: TypeAlias = str | int | float | bool
 
@@ -70,7 +72,9 @@ class DenseQuery:
     """Nearest chunks to a unit float32 `vector` of the collection's size, by dot product.
 
     `space` is the fingerprint of the vector's space, which the collection and every hit must have.
-    `exact` asks for brute force where the engine would otherwise use an index.
+    `exact` asks for brute force where the engine would otherwise use an index. `coarse` asks for a
+    first pass over the collection's short vectors that leaves so many candidates, which are then
+    scored by the full ones. `with_vectors` asks for the vector of every hit.
     """
 
     vector: Vector
@@ -80,21 +84,97 @@ class DenseQuery:
     where: Filter | None = None
     score_threshold: float | None = None
     exact: bool = False
+    coarse: int | None = None
+    with_vectors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A chunk with its score (dot product of unit vectors: -1..1 for dense search).
+class LexicalQuery:
+    """Chunks that share words with `text`, by BM25: only those that share one are hits.
 
-    `space` is what its writer said of the vector; empty where it said nothing.
+    `space` is checked as in `DenseQuery`, since hits of one collection are compared with each other.
     """
 
-    id: UUID
-    score: float
-    chunk: Chunk
-    ingested_at: str = ""
-    stages: "tuple[StageScore, ...]" = field(default=(), compare=False)
-    space: str = ""
+    text: str
+    limit: int
+    space: str
+    offset: int = 0
+    where: Filter | None = None
+    score_threshold: float | None = None
+    with_vectors: bool = False
+
+
+class FusionMethod(StrEnum):
+    """How the ranks or scores of several searches become one."""
+
+    RRF = "rrf"
+    DBSF = "dbsf"
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """Reciprocal rank fusion (`k`, `weights`), or distribution-based score fusion (neither).
+
+    `weights` are those of the dense and of the lexical search (`domain.fusion` has the formulas).
+    """
+
+    method: FusionMethod = FusionMethod.RRF
+    k: int = 60
+    weights: tuple[float, float] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.k <= 10_000:
+            raise InvalidRequest(f"k of the fusion is {self.k}; take 1-10000", field="fusion.k")
+        if not all(0 <= weight <= 1_000 for weight in self.weights) or not any(self.weights):
+            raise InvalidRequest(
+                f"weights of the fusion are {self.weights}; take 0-1000, not all 0",
+                field="fusion.weights",
+            )
+        if self.method is FusionMethod.DBSF and self.weights != (1.0, 1.0):
+            raise InvalidRequest(
+                "score fusion (dbsf) takes no weights; use rrf for weights", field="fusion.weights"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class HybridQuery:
+    """A dense and a lexical search, fused: `candidates` of each are ranked together.
+
+    Filter, space, coarse pass and vectors are those of `dense`; `limit` and `offset` are ours, and
+    those of `dense` do not count. `score_threshold` is held against the fused score.
+    """
+
+    dense: DenseQuery
+    text: str
+    limit: int
+    candidates: int
+    offset: int = 0
+    fusion: Fusion = field(default_factory=Fusion)
+    score_threshold: float | None = None
+
+    @property
+    def space(self) -> str:
+        return self.dense.space
+
+    @property
+    def lexical(self) -> LexicalQuery:
+        """The lexical half, `candidates` deep."""
+        dense = self.dense
+        return LexicalQuery(
+            self.text,
+            self.candidates,
+            dense.space,
+            where=dense.where,
+            with_vectors=dense.with_vectors,
+        )
+
+    @property
+    def nearest(self) -> DenseQuery:
+        """The dense half, `candidates` deep."""
+        return replace(self.dense, limit=self.candidates, offset=0, score_threshold=None)
+
+
+StoreQuery: TypeAlias = DenseQuery | LexicalQuery | HybridQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +184,24 @@ class StageScore:
     stage: str
     score: float
     rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk with its score (dot product of unit vectors: -1..1 for dense search).
+
+    `space` is what its writer said of the vector; empty where it said nothing. `vector` is there
+    when it was asked for. `probability` that the hit is relevant: where the collection is calibrated.
+    """
+
+    id: UUID
+    score: float
+    chunk: Chunk
+    ingested_at: str = ""
+    stages: tuple[StageScore, ...] = field(default=(), compare=False)
+    space: str = ""
+    vector: Vector | None = field(default=None, compare=False)
+    probability: float | None = field(default=None, compare=False)
 
 
 def ranked(hits: Iterable[Hit]) -> list[Hit]:

@@ -3,11 +3,20 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gateway.domain.collections import CollectionInfo, CollectionSpec, FieldType, require_space
+from gateway.domain.collections import (
+    CollectionInfo,
+    CollectionSpec,
+    FieldType,
+    Lexical,
+    require_space,
+)
 from gateway.embedding.embedder import Embedder
 from gateway.errors import CollectionNotFound
 from gateway.ports import VectorStore
 from gateway.retrieval.audit import Audit
+
+LEXICAL = Lexical()
+"""How the words of a new collection are weighed unless it is said otherwise."""
 
 NO_FIELDS: Mapping[str, FieldType] = MappingProxyType({})
 
@@ -33,11 +42,17 @@ class Collections:
         *,
         size: int | None = None,
         filter_fields: Mapping[str, FieldType] = NO_FIELDS,
+        lexical: Lexical | None = LEXICAL,
+        coarse: int | None = None,
     ) -> CollectionSpec:
         """Describe a collection of the configured model; nothing is created.
 
+        Its words are indexed unless `lexical` is None. `coarse` is the size of short vectors to
+        store beside, one of the model's.
+
         Raises:
             InvalidName, UnsupportedSize.
+            InvalidRequest: `coarse` is not shorter than the size.
         """
         profile = self._embedder.profile
         return CollectionSpec(
@@ -46,6 +61,8 @@ class Collections:
             space=self._embedder.space,
             size=self._size if size is None else profile.require_size(size),
             filter_fields=filter_fields,
+            lexical=lexical,
+            coarse=None if coarse is None else profile.require_size(coarse),
         )
 
     async def create(
@@ -54,13 +71,17 @@ class Collections:
         *,
         size: int | None = None,
         filter_fields: Mapping[str, FieldType] = NO_FIELDS,
+        lexical: Lexical | None = LEXICAL,
+        coarse: int | None = None,
     ) -> CollectionSpec:
         """Create a collection, or return the stored one when it is the same.
 
         Raises:
             SpaceMismatch, CollectionMismatch: it exists with another model, size or schema.
         """
-        return await self._store.ensure(self.spec(name, size=size, filter_fields=filter_fields))
+        return await self._store.ensure(
+            self.spec(name, size=size, filter_fields=filter_fields, lexical=lexical, coarse=coarse)
+        )
 
     async def open(self, name: str) -> CollectionSpec:
         """Return the spec of a collection that the configured model may read and write.

@@ -14,7 +14,7 @@ from gateway.errors import InvalidRequest
 from gateway.events import Searched, Sink, discard
 from gateway.ports import VectorStore
 from gateway.retrieval.collections import Collections
-from gateway.retrieval.stages import Query, Stage, dense, group, page
+from gateway.retrieval.stages import Mode, Query, Stage, group, page, retrieve
 
 MOST_HITS = 1_000
 """Most hits one search returns."""
@@ -24,12 +24,15 @@ DEEPEST = 10_000
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
-    """How to search. `by_document` returns the best chunk of each document; `exact` skips indexes.
+    """How to search. `mode` auto is hybrid where the collection indexes words, else dense.
+
+    `by_document` returns the best chunk of each document; `exact` skips indexes.
 
     `truncate` cuts a query that is over the model's limit, with a warning, instead of refusing it.
     """
 
     task: str = Task.QUERY
+    mode: Mode = Mode.AUTO
     limit: int = 10
     offset: int = 0
     where: Filter | None = None
@@ -85,7 +88,11 @@ class Retriever:
         self._embedder = embedder
         self._collections = collections
         self._sink = sink
-        self._stages: Mapping[str, Stage] = {"dense": dense(store), "group": group, "page": page}
+        self._stages: Mapping[str, Stage] = {
+            "retrieve": retrieve(store),
+            "group": group,
+            "page": page,
+        }
 
     async def search(
         self, collection: str, text: str, options: SearchOptions | None = None
@@ -152,7 +159,23 @@ def _query(spec: CollectionSpec, text: str, embedded: Embeddings, options: Searc
         score_threshold=options.score_threshold,
         by_document=options.by_document,
         exact=options.exact,
+        mode=_mode(spec, options.mode),
+        coarse=_coarse(spec, options),
     )
+
+
+def _mode(spec: CollectionSpec, asked: Mode) -> Mode:
+    if asked is not Mode.AUTO:
+        return asked
+    return Mode.DENSE if spec.lexical is None else Mode.HYBRID
+
+
+def _coarse(spec: CollectionSpec, options: SearchOptions) -> int | None:
+    """Candidates that a pass over short vectors leaves, where the collection has such vectors."""
+    if spec.coarse is None or options.exact:
+        return None
+    wanted = options.offset + options.limit
+    return min(DEEPEST, max(100, round(wanted * spec.tuning.coarse_oversampling)))
 
 
 def _require_page(options: SearchOptions) -> None:

@@ -1,12 +1,31 @@
 """Stages of a search, all of one shape: a query and the hits so far in, hits out."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import TypeAlias
 
-from gateway.domain.search import DenseQuery, Filter, Hit, StageScore
+from gateway.domain.search import (
+    DenseQuery,
+    Filter,
+    Fusion,
+    Hit,
+    HybridQuery,
+    LexicalQuery,
+    StageScore,
+    StoreQuery,
+)
 from gateway.domain.vectors import Vector
 from gateway.ports import VectorStore
+
+
+class Mode(StrEnum):
+    """What a search compares: meaning (dense), words (lexical), or both (hybrid)."""
+
+    AUTO = "auto"
+    DENSE = "dense"
+    LEXICAL = "lexical"
+    HYBRID = "hybrid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +46,10 @@ class Query:
     score_threshold: float | None = None
     by_document: bool = False
     exact: bool = False
+    mode: Mode = Mode.DENSE
+    coarse: int | None = None
+    fusion: Fusion = field(default_factory=Fusion)
+    candidates: int = 100
 
 
 Stage: TypeAlias = Callable[[Query, Sequence[Hit]], Awaitable[Sequence[Hit]]]
@@ -35,18 +58,18 @@ MOST_CANDIDATES = 10_000
 """How deep grouping looks for further documents before it answers with what it has."""
 
 
-def dense(store: VectorStore) -> Stage:
-    """Nearest chunks by dot product; with grouping, as many as needed to fill the page."""
+def retrieve(store: VectorStore) -> Stage:
+    """Best chunks by the query's mode; with grouping, as many as needed to fill the page."""
 
     async def stage(query: Query, _hits: Sequence[Hit]) -> Sequence[Hit]:
         wanted = query.offset + query.limit
         limit = wanted * 4 if query.by_document else wanted
         while True:
-            hits = await store.query(query.collection, _dense_query(query, limit))
+            hits = await store.query(query.collection, store_query(query, limit))
             exhausted = len(hits) < limit or limit >= MOST_CANDIDATES
             documents = len({hit.chunk.document_id for hit in hits})
             if not query.by_document or exhausted or documents >= wanted:
-                return noted("dense", hits)
+                return noted(query.mode.value, hits)
             limit = min(limit * 4, MOST_CANDIDATES)
 
     return stage
@@ -75,12 +98,32 @@ def noted(stage: str, hits: Sequence[Hit]) -> list[Hit]:
     ]
 
 
-def _dense_query(query: Query, limit: int) -> DenseQuery:
-    return DenseQuery(
+def store_query(query: Query, limit: int) -> StoreQuery:
+    """Return what to ask a store for the first `limit` hits."""
+    if query.mode is Mode.LEXICAL:
+        return LexicalQuery(
+            text=query.text,
+            limit=limit,
+            space=query.space,
+            where=query.where,
+            score_threshold=query.score_threshold,
+        )
+    dense = DenseQuery(
         vector=query.vector,
         limit=limit,
         space=query.space,
         where=query.where,
         score_threshold=query.score_threshold,
         exact=query.exact,
+        coarse=query.coarse,
+    )
+    if query.mode is Mode.DENSE:
+        return dense
+    return HybridQuery(
+        dense=replace(dense, score_threshold=None),
+        text=query.text,
+        limit=limit,
+        candidates=max(query.candidates, limit),
+        fusion=query.fusion,
+        score_threshold=query.score_threshold,
     )

@@ -5,38 +5,56 @@ half of another one.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import numpy as np
 
-from gateway.domain.collections import CollectionInfo, CollectionSpec, StoredForm, require_same
+from gateway.domain.collections import (
+    CollectionInfo,
+    CollectionSpec,
+    StoredForm,
+    amended,
+    require_same,
+)
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
-from gateway.domain.search import DenseQuery, Filter, Hit
-from gateway.domain.vectors import Vector
+from gateway.domain.fusion import fuse
+from gateway.domain.search import DenseQuery, Filter, Hit, HybridQuery, LexicalQuery, StoreQuery
+from gateway.domain.vectors import Vector, shorten
 from gateway.errors import CollectionNotFound
 from gateway.ports import Health
 from gateway.vectorstores.filters import matches, require_filter
 from gateway.vectorstores.payload import Payload, to_hit, to_stored
 from gateway.vectorstores.points import Points, require_hits, require_query, to_points
-from gateway.vectorstores.ranking import SCORE_STEP, settle
+from gateway.vectorstores.ranking import SCORE_STEP, noted, settle
 
 
 @dataclass(slots=True)
 class _Point:
     payload: Payload
     vector: Vector
+    words: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
 class _Collection:
+    """Points by id, and for each word the weight it has in each point that contains it."""
+
     spec: CollectionSpec
     points: dict[UUID, _Point] = field(default_factory=dict[UUID, _Point])
+    words: dict[int, dict[UUID, float]] = field(default_factory=dict[int, dict[UUID, float]])
 
     def put(self, points: Points) -> None:
         rows = zip(points.ids, points.vectors, points.payloads, strict=True)
         for point_id, vector, payload in rows:
-            self.points[point_id] = _Point(payload, vector.copy())
+            self.remove(point_id)
+            self.points[point_id] = _Point(payload, vector.copy(), self._index(point_id, payload))
+
+    def remove(self, point_id: UUID) -> None:
+        if (point := self.points.pop(point_id, None)) is None:
+            return
+        for word in point.words:
+            del self.words[word][point_id]
 
     def matching(self, where: Filter | None) -> list[UUID]:
         if where is None:
@@ -44,8 +62,17 @@ class _Collection:
         checked = require_filter(where)
         return [key for key, point in self.points.items() if matches(checked, point.payload)]
 
-    def nearest(self, query: DenseQuery) -> list[Hit]:
+    def answer(self, query: StoreQuery) -> list[Hit]:
+        if isinstance(query, HybridQuery):
+            return self._fused(query)
+        hits = self._nearest(query) if isinstance(query, DenseQuery) else self._sharing(query)
+        hits = hits[query.offset : query.offset + query.limit]
+        return [self._with_vector(hit) for hit in hits] if query.with_vectors else hits
+
+    def _nearest(self, query: DenseQuery) -> list[Hit]:
         ids = self.matching(query.where)
+        if query.coarse is not None:
+            ids = self._coarse(ids, query)
         if not ids:
             return []
         rows = np.stack([self.points[key].vector for key in ids])
@@ -55,9 +82,51 @@ class _Collection:
         near = np.flatnonzero(scores >= cut)
         # matmul sums by blocks, so equal rows may differ in the last bit: sum the few again by row
         exact = (rows[near].astype(np.float64) * query.vector).sum(axis=1)
-        pairs = zip(near.tolist(), exact.tolist(), strict=True)
-        found = [to_hit(ids[i], self.points[ids[i]].payload, score) for i, score in pairs]
-        return settle(found, query.score_threshold)[query.offset : end]
+        found = [self._hit(ids[i], s) for i, s in zip(near.tolist(), exact.tolist(), strict=True)]
+        return settle(found, query.score_threshold)
+
+    def _coarse(self, ids: list[UUID], query: DenseQuery) -> list[UUID]:
+        """Return the candidates that a first pass over the short vectors leaves."""
+        if not ids or self.spec.coarse is None or query.coarse is None:
+            return ids
+        size = self.spec.coarse
+        rows = shorten(np.stack([self.points[key].vector for key in ids]), size)
+        scores = rows @ shorten(query.vector[np.newaxis, :], size)[0]
+        keep = max(query.coarse, query.offset + query.limit)
+        return [ids[i] for i in np.argsort(-scores, kind="stable")[:keep].tolist()]
+
+    def _sharing(self, query: LexicalQuery) -> list[Hit]:
+        allowed = None if query.where is None else set(self.matching(query.where))
+        scores: dict[UUID, float] = {}
+        for word in _query_words(self.spec, query.text):
+            having = self.words.get(word, {})
+            rarity = _idf(len(self.points), len(having))
+            for key, weight in having.items():
+                if allowed is None or key in allowed:
+                    scores[key] = scores.get(key, 0.0) + weight * rarity
+        found = [self._hit(key, score) for key, score in scores.items()]
+        return settle(found, query.score_threshold)
+
+    def _fused(self, query: HybridQuery) -> list[Hit]:
+        halves = {"dense": self.answer(query.nearest), "lexical": self.answer(query.lexical)}
+        scores = fuse(
+            [[(hit.id, hit.score) for hit in half] for half in halves.values()], query.fusion
+        )
+        known = noted(halves)
+        found = settle((known[key](score) for key, score in scores.items()), query.score_threshold)
+        return found[query.offset : query.offset + query.limit]
+
+    def _index(self, point_id: UUID, payload: Payload) -> tuple[int, ...]:
+        words = _document_words(self.spec, payload)
+        for word, weight in words.items():
+            self.words.setdefault(word, {})[point_id] = weight
+        return tuple(words)
+
+    def _hit(self, point_id: UUID, score: float) -> Hit:
+        return to_hit(point_id, self.points[point_id].payload, score)
+
+    def _with_vector(self, hit: Hit) -> Hit:
+        return replace(hit, vector=self.points[hit.id].vector)
 
 
 class MemoryStore:
@@ -90,6 +159,11 @@ class MemoryStore:
         self._named(name)
         return []
 
+    async def amend(self, spec: CollectionSpec) -> CollectionSpec:
+        found = self._named(spec.name)
+        found.spec = amended(found.spec, spec)
+        return found.spec
+
     async def drop(self, name: str) -> None:
         self._named(name)
         del self._collections[name]
@@ -101,7 +175,7 @@ class MemoryStore:
     async def delete(self, name: str, where: Filter) -> None:
         found = self._named(name)
         for point_id in found.matching(where):
-            del found.points[point_id]
+            found.remove(point_id)
 
     async def get(
         self, name: str, ids: Sequence[UUID], *, with_vectors: bool = False
@@ -120,9 +194,9 @@ class MemoryStore:
     async def count(self, name: str, where: Filter | None = None) -> int:
         return len(self._named(name).matching(where))
 
-    async def query(self, name: str, query: DenseQuery) -> list[Hit]:
+    async def query(self, name: str, query: StoreQuery) -> list[Hit]:
         found = self._named(name)
-        return require_hits(name, query.space, found.nearest(require_query(found.spec, query)))
+        return require_hits(name, query.space, found.answer(require_query(found.spec, query)))
 
     async def health(self) -> Health:
         return Health("memory", ok=True, detail=f"{len(self._collections)} collections in memory")
@@ -140,3 +214,25 @@ class MemoryStore:
 def _stored(found: _Collection, point_id: UUID, with_vectors: bool) -> StoredChunk:
     point = found.points[point_id]
     return to_stored(point_id, point.payload, point.vector if with_vectors else None)
+
+
+def _document_words(spec: CollectionSpec, payload: Payload) -> dict[int, float]:
+    if spec.lexical is None:
+        return {}
+    from gateway.vectorstores.bm25 import document_vector, lexical_text  # noqa: PLC0415
+
+    return dict(zip(*document_vector(spec.lexical, lexical_text(payload)), strict=True))
+
+
+def _query_words(spec: CollectionSpec, text: str) -> list[int]:
+    if spec.lexical is None:
+        return []
+    from gateway.vectorstores.bm25 import query_vector  # noqa: PLC0415
+
+    return query_vector(spec.lexical, text)[0]
+
+
+def _idf(chunks: int, having: int) -> float:
+    from gateway.vectorstores.bm25 import idf  # noqa: PLC0415
+
+    return idf(chunks, having)

@@ -7,17 +7,20 @@ qdrant-edge-py 0.9.0), so this is the only gate.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 import numpy as np
 
-from gateway.domain.collections import CollectionSpec, require_space
+from gateway.domain.collections import CollectionSpec, Lexical, require_space
 from gateway.domain.documents import EmbeddedChunk, chunk_id
-from gateway.domain.search import DenseQuery, Hit
+from gateway.domain.search import DenseQuery, Hit, HybridQuery, LexicalQuery, StoreQuery
 from gateway.domain.vectors import Matrix, require_unit
 from gateway.errors import DegenerateVector, InvalidRequest, SpaceMismatch
 from gateway.vectorstores.payload import Payload, to_payload
 from gateway.vectorstores.schema import require_declared
+
+Q = TypeVar("Q", DenseQuery, LexicalQuery, HybridQuery, StoreQuery)
 
 MAX_WINDOW = 10_000
 """Most hits one query may reach over, offset included."""
@@ -66,15 +69,43 @@ def to_points(spec: CollectionSpec, chunks: Sequence[EmbeddedChunk]) -> Points:
     return Points(list(last), vectors[keep], [payloads[index] for index in keep])
 
 
-def require_query(spec: CollectionSpec, query: DenseQuery) -> DenseQuery:
+def require_query(spec: CollectionSpec, query: Q) -> Q:
     """Return a query that can be answered.
 
     Raises:
         SpaceMismatch: a vector of another space than the collection's.
         DegenerateVector: a vector of another size or not of unit length.
-        InvalidRequest: limit, offset or threshold out of range.
+        InvalidRequest: limit, offset or threshold out of range, words where none are indexed, a
+            coarse pass where there are no short vectors.
     """
     require_space(spec, query.space)
+    _require_page(query)
+    if isinstance(query, DenseQuery):
+        _require_dense(spec, query)
+    else:
+        require_lexical(spec)
+    if isinstance(query, HybridQuery):
+        _require_page(query.nearest)
+        _require_dense(spec, query.dense)
+    return query
+
+
+def require_lexical(spec: CollectionSpec) -> Lexical:
+    """Return how a collection weighs words.
+
+    Raises:
+        InvalidRequest: it has no words indexed.
+    """
+    if spec.lexical is None:
+        raise InvalidRequest(
+            f"collection {spec.name!r} has no lexical vectors: search it by mode dense, or ingest "
+            "into a new collection (new ones have them unless they are switched off)",
+            field="mode",
+        )
+    return spec.lexical
+
+
+def _require_page(query: StoreQuery) -> None:
     if query.limit < 1:
         raise InvalidRequest(f"limit is {query.limit}; ask for at least 1", field="limit")
     if query.offset < 0:
@@ -87,13 +118,27 @@ def require_query(spec: CollectionSpec, query: DenseQuery) -> DenseQuery:
         )
     if query.score_threshold is not None and not math.isfinite(query.score_threshold):
         raise InvalidRequest("score_threshold is not a number", field="score_threshold")
+
+
+def _require_dense(spec: CollectionSpec, query: DenseQuery) -> None:
     if query.vector.shape != (spec.size,):
         raise DegenerateVector(
             f"the query vector has shape {query.vector.shape}, but collection {spec.name!r} "
             f"stores size {spec.size}"
         )
     require_unit(query.vector[np.newaxis, :], size=spec.size)
-    return query
+    if query.coarse is None:
+        return
+    if spec.coarse is None:
+        raise InvalidRequest(
+            f"collection {spec.name!r} has no short vectors to search first: leave `coarse` out, or "
+            "ingest into a collection that is made with a coarse size",
+            field="coarse",
+        )
+    if not 1 <= query.coarse <= MAX_WINDOW:
+        raise InvalidRequest(
+            f"coarse leaves {query.coarse} candidates; take 1-{MAX_WINDOW}", field="coarse"
+        )
 
 
 def require_hits(name: str, space: str, hits: Sequence[Hit]) -> list[Hit]:

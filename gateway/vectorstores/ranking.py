@@ -4,11 +4,12 @@ Engines sum in their own order, so the same vector scores a few units of 1e-8 ap
 by store. Scores are therefore rounded to `SCORE_DIGITS` before they are compared.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
+from uuid import UUID
 
-from gateway.domain.search import DenseQuery, Hit, ranked
+from gateway.domain.search import Hit, StageScore, ranked
 
 SCORE_DIGITS: Final = 6
 SCORE_STEP: Final = 10.0**-SCORE_DIGITS
@@ -19,7 +20,20 @@ Fetch: TypeAlias = Callable[[int], Awaitable[Sequence[Hit]]]
 """Ask the engine for its first n hits."""
 
 
-async def page(query: DenseQuery, fetch: Fetch) -> list[Hit]:
+class Paged(Protocol):
+    """What a page needs to know of a query."""
+
+    @property
+    def limit(self) -> int: ...
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def score_threshold(self) -> float | None: ...
+
+
+async def page(query: Paged, fetch: Fetch) -> list[Hit]:
     """Return the hits of one page, the same in every store.
 
     A tie across the end of the page is only broken when all of it is seen: more is fetched until
@@ -43,3 +57,18 @@ def settle(hits: Iterable[Hit], threshold: float | None) -> list[Hit]:
 def engine_threshold(threshold: float | None) -> float | None:
     """Return the bound to give an engine so that rounding loses nothing."""
     return None if threshold is None else threshold - SCORE_STEP
+
+
+def noted(halves: Mapping[str, Sequence[Hit]]) -> dict[UUID, Callable[[float], Hit]]:
+    """Return for every hit of some searches how to give it a fused score, with what each thought of it."""
+    stages: dict[UUID, list[StageScore]] = {}
+    hits: dict[UUID, Hit] = {}
+    for stage, half in halves.items():
+        for rank, hit in enumerate(half, start=1):
+            hits.setdefault(hit.id, hit)
+            stages.setdefault(hit.id, []).append(StageScore(stage, hit.score, rank))
+
+    def scored(hit: Hit) -> Callable[[float], Hit]:
+        return lambda score: replace(hit, score=score, stages=tuple(stages[hit.id]))
+
+    return {key: scored(hit) for key, hit in hits.items()}

@@ -5,10 +5,12 @@ refused on the way in, and a filter means the same with an index and without one
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any, Final, cast
 
-from gateway.domain.collections import CollectionSpec, FieldType
+from gateway.domain.calibration import Calibration
+from gateway.domain.collections import CollectionSpec, FieldType, Lexical, Quantization, Tuning
 from gateway.errors import InvalidRequest
 from gateway.vectorstores.times import parse_time
 
@@ -25,6 +27,10 @@ def spec_to_json(spec: CollectionSpec) -> dict[str, Any]:
         "size": spec.size,
         "filter_fields": {key: kind.value for key, kind in spec.filter_fields.items()},
         "schema_version": spec.schema_version,
+        "lexical": None if spec.lexical is None else asdict(spec.lexical),
+        "coarse": spec.coarse,
+        "tuning": {**asdict(spec.tuning), "quantization": spec.tuning.quantization.value},
+        "calibrations": {mode: asdict(each) for mode, each in spec.calibrations.items()},
     }
 
 
@@ -40,7 +46,27 @@ def spec_from_json(data: Mapping[str, Any] | None) -> CollectionSpec | None:
         size=data["size"],
         filter_fields=MappingProxyType(fields),
         schema_version=data["schema_version"],
+        lexical=None if data.get("lexical") is None else Lexical(**data["lexical"]),
+        coarse=data.get("coarse"),
+        tuning=_tuning(_mapping(data.get("tuning"))),
+        calibrations=MappingProxyType(
+            {mode: _calibration(each) for mode, each in _mapping(data.get("calibrations")).items()}
+        ),
     )
+
+
+def _tuning(data: Mapping[str, Any]) -> Tuning:
+    kept = dict(data)
+    kind = Quantization(kept.pop("quantization", Quantization.INT8.value))
+    return Tuning(kind, **kept)
+
+
+def _mapping(data: Any) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else {}
+
+
+def _calibration(data: Mapping[str, Any]) -> Calibration:
+    return Calibration(tuple(data["scores"]), tuple(data["probabilities"]), data["judged"])
 
 
 def require_declared(spec: CollectionSpec, metadata: Mapping[str, Any]) -> None:

@@ -167,6 +167,13 @@ class VectorStore(Protocol):
         """
         ...
 
+    async def optimize(self, name: str) -> bool:
+        """Bring the index and the quantised copies up to date with the spec, and wait for it.
+
+        Returns whether the collection has an index: a small one is searched exactly.
+        """
+        ...
+
     async def drop(self, name: str) -> None: ...
 
     async def upsert(self, name: str, chunks: Sequence[EmbeddedChunk]) -> None:

@@ -13,6 +13,7 @@ from gateway.cli import (
     profiles,
     search,
     serve,
+    tune,
 )
 from gateway.cli.doctor import doctor
 
@@ -49,6 +50,7 @@ app.command()(embed.embed)
 app.command()(doctor)
 app.command("model-server")(model_server.model_server)
 app.add_typer(parity.app, name="parity")
+collections.app.command("tune")(tune.tune)
 app.add_typer(collections.app, name="collections")
 app.add_typer(profiles.app, name="profile")
 app.add_typer(config.app, name="config")

@@ -59,7 +59,7 @@ class Lexical:
     language: str = AUTO
     k1: float = 1.2
     b: float = 0.75
-    average_words: float = 80.0
+    average_words: float = 100.0
 
     def __post_init__(self) -> None:
         if self.language not in LANGUAGES:

@@ -164,6 +164,10 @@ class MemoryStore:
         found.spec = amended(found.spec, spec)
         return found.spec
 
+    async def optimize(self, name: str) -> bool:
+        self._named(name)
+        return False
+
     async def drop(self, name: str) -> None:
         self._named(name)
         del self._collections[name]

@@ -60,5 +60,10 @@ async def ndcg_at_10(
         for hit in (await runtime.retriever.search(collection, text, options)).hits:
             run.append(ir_measures.ScoredDoc(query_id, hit.chunk.document_id, hit.score))
     qrels = [qrel for qrel in golden.qrels() if qrel.query_id in queries]
+    return mean_ndcg(qrels, run)
+
+
+def mean_ndcg(qrels: list[ir_measures.Qrel], run: list[ir_measures.ScoredDoc]) -> float:
+    """Mean nDCG@10 of a run."""
     means: dict[Any, float] = ir_measures.calc_aggregate([NDCG], qrels, run)  # pyright: ignore[reportUnknownMemberType]
     return means[NDCG]

@@ -13,6 +13,7 @@ from gateway.errors import InvalidGoldenSet, InvalidRequest
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.indexing import Indexed, ingest, ingest_whole
 from gateway.evaluation.plan import Plan, Progress, needs_words, silent
+from gateway.evaluation.recommend import recommend
 from gateway.evaluation.results import (
     PRIMARY,
     Comparison,
@@ -21,6 +22,7 @@ from gateway.evaluation.results import (
     Index,
     Option,
     Published,
+    Recommendation,
     Report,
     Run,
 )
@@ -62,6 +64,7 @@ async def evaluate(
         runs=tuple(runs),
         depth=plan.depth,
         comparisons=_comparisons(runs),
+        recommendation=_recommendation(runs, plan),
         published=_published(runtime),
         warnings=warnings_of(golden, searcher.warnings, told),
         versions={**own_versions(), **package_versions(_LIBRARIES)},
@@ -70,14 +73,15 @@ async def evaluate(
 
 
 def _sizes(runtime: Runtime, plan: Plan) -> Sequence[int | None]:
-    if plan.collection is not None and plan.sizes:
+    if plan.collection is not None and (plan.sizes or plan.sweep):
         raise InvalidRequest(
-            f"collection {plan.collection!r} has its own size; leave --size out, or leave "
+            f"collection {plan.collection!r} has its own size; leave --size and --sweep out, or leave "
             "--collection out to index the set at any size"
         )
+    profile = runtime.embedder.profile
     for size in plan.sizes:
-        runtime.embedder.profile.require_size(size)
-    return plan.sizes or (None,)
+        profile.require_size(size)
+    return plan.sizes or (profile.sizes if plan.sweep else (None,))
 
 
 def _stages(plan: Plan, runs: Sequence[Run]) -> list[str]:
@@ -183,7 +187,7 @@ def _configuration(runtime: Runtime, plan: Plan, spec: CollectionSpec, stage: st
     }
     if plan.collection is not None:
         options |= {"collection": plan.collection, "chunks": None}
-    several = len(plan.sizes) > 1 and stage != "lexical"
+    several = (plan.sweep or len(plan.sizes) > 1) and stage != "lexical"
     return Configuration(
         name=f"{stage} {spec.size}" if several else stage,
         stage=stage,
@@ -205,6 +209,12 @@ def _comparisons(runs: Sequence[Run]) -> tuple[Comparison, ...]:
     return tuple(
         compare(run, against, metric) for run, against in pairs.values() for metric in COMPARED
     )
+
+
+def _recommendation(runs: Sequence[Run], plan: Plan) -> Recommendation | None:
+    if not plan.sweep and len(plan.sizes) < 2:
+        return None
+    return recommend(runs, max_drop=plan.max_drop, max_bytes_per_chunk=plan.max_bytes_per_chunk)
 
 
 def _dataset(golden: GoldenSet) -> Dataset:

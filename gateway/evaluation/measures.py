@@ -53,7 +53,7 @@ def measure(
     """
     measures = {_measure(require_measure(name)): name for name in names}
     found: dict[str, dict[str, float]] = {query: dict.fromkeys(names, 0.0) for query in qrels}
-    library = _library()
+    library = require_library()
     judged = {query: dict(row) for query, row in qrels.items()}
     run = {
         query: dict(zip(ids, falling([hit.score for hit in ranking]), strict=True))
@@ -87,7 +87,7 @@ def falling(scores: Sequence[float]) -> list[float]:
 
 
 def _measure(name: str) -> Any:
-    library = _library()
+    library = require_library()
     kind, _, cutoff = name.partition("@")
     kinds: dict[str, Callable[[], Any]] = {
         "ndcg": lambda: library.nDCG @ int(cutoff),
@@ -99,7 +99,12 @@ def _measure(name: str) -> Any:
     return kinds[kind]()
 
 
-def _library() -> Any:
+def require_library() -> Any:
+    """Return the module `ir_measures`.
+
+    Raises:
+        MissingExtra: it or `pytrec_eval` is not installed.
+    """
     try:
         import ir_measures  # noqa: PLC0415
         import pytrec_eval  # noqa: F401, PLC0415  # pyright: ignore[reportUnusedImport]

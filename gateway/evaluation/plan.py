@@ -30,7 +30,8 @@ class Plan:
     `stages` are modes of search; `sizes` the vector sizes to index at (the default size when empty).
     `depth` is how many documents of a ranking are kept. `whole` embeds every document as one text,
     its end cut off where the model's limit is, as publishers of figures do. `collection` is an
-    existing one to search instead of indexing the corpus.
+    existing one to search instead of indexing the corpus. `sweep` takes every size of the model, and
+    recommends one that is within `max_drop` of the best and within `max_bytes_per_chunk`.
     """
 
     stages: tuple[str, ...] = STAGES
@@ -40,6 +41,9 @@ class Plan:
     lexical: Lexical = field(default_factory=Lexical)
     task: str = Task.QUERY
     collection: str | None = None
+    sweep: bool = False
+    max_drop: float | None = None
+    max_bytes_per_chunk: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.depth <= MOST_HITS:

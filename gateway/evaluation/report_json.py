@@ -5,7 +5,7 @@ Rankings are not part of it: they go into TREC run files.
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from gateway.evaluation.results import (
     Comparison,
@@ -119,8 +119,8 @@ def _run_from(data: Mapping[str, Any]) -> Run:
 
 
 def _advice(data: Mapping[str, Any]) -> Recommendation:
-    values = {**data, "frontier": tuple(cast("list[str]", data["frontier"]))}
-    return Recommendation(**values)
+    known: dict[str, Any] = {**data, "frontier": tuple(data["frontier"])}
+    return Recommendation(**known)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def print_report(report: Report) -> None:
         f"[bold]{data.name}[/] {data.split}: {data.queries} queries, {data.judgments} "
         f"{'graded' if data.graded else 'binary'} judgments, {data.documents or '?'} documents"
     )
-    out.print(_runs(report), width=max(out.width, WIDTH), crop=False)
+    out.print(_whole(_runs(report)), crop=False)
     for card in report.published:
         out.print(f"model card at size {card.size}: {card.benchmark} {card.score:.2f}", style="dim")
     for one in report.comparisons:
@@ -103,6 +103,12 @@ def _runs(report: Report) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for run in report.runs:
         table.add_row(*_row(run, names))
+    return table
+
+
+def _whole(table: Table) -> Table:
+    """Give a table its natural width, whatever the terminal's."""
+    table.width = out.measure(table, options=out.options.update(max_width=WIDTH)).maximum
     return table
 
 

@@ -141,7 +141,8 @@ class HybridQuery:
     """A dense and a lexical search, fused: `candidates` of each are ranked together.
 
     Filter, space, coarse pass and vectors are those of `dense`; `limit` and `offset` are ours, and
-    those of `dense` do not count. `score_threshold` is held against the fused score.
+    those of `dense` do not count. `score_threshold` is held against the fused score. `explain` asks
+    for what each half thought of a hit, which stores that have it anyway tell always.
     """
 
     dense: DenseQuery
@@ -151,6 +152,7 @@ class HybridQuery:
     offset: int = 0
     fusion: Fusion = field(default_factory=Fusion)
     score_threshold: float | None = None
+    explain: bool = False
 
     @property
     def space(self) -> str:

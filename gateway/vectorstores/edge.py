@@ -6,6 +6,7 @@ the disk itself, and several writers share one flush.
 
 import importlib.util
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -16,11 +17,20 @@ from gateway.domain.collections import (
     CollectionInfo,
     CollectionSpec,
     StoredForm,
+    amended,
     require_same,
     require_space,
 )
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
-from gateway.domain.search import DenseQuery, Filter, Hit
+from gateway.domain.search import (
+    DenseQuery,
+    Filter,
+    Hit,
+    HybridQuery,
+    LexicalQuery,
+    StageScore,
+    StoreQuery,
+)
 from gateway.errors import CollectionNotFound, MissingExtra, UpstreamError
 from gateway.events import Sink, discard
 from gateway.ports import Health
@@ -35,6 +45,7 @@ from gateway.vectorstores.schema import spec_from_json, spec_to_json
 
 _WRITE_POINTS: Final = 512
 _PAGE: Final = 256
+_INDEX_SECONDS: Final = 3600.0
 
 
 class EdgeStore:
@@ -111,6 +122,16 @@ class EdgeStore:
         await self.spec(name)
         return list(await self._process.call("mend_indexes", name=name))
 
+    async def amend(self, spec: CollectionSpec) -> CollectionSpec:
+        kept = amended(await self.spec(spec.name), spec)
+        await self._process.call("amend", spec=spec_to_json(kept))
+        self._specs[spec.name] = kept
+        return kept
+
+    async def optimize(self, name: str) -> bool:
+        await self.spec(name)
+        return await self._process.call("optimize", _timeout=_INDEX_SECONDS, name=name)
+
     async def drop(self, name: str) -> None:
         await self.spec(name)
         await self._process.call("drop", name=name)
@@ -168,21 +189,19 @@ class EdgeStore:
         clause = optional_filter(where, await self.spec(name))
         return await self._process.call("count", name=name, where=clause)
 
-    async def query(self, name: str, query: DenseQuery) -> list[Hit]:
+    async def query(self, name: str, query: StoreQuery) -> list[Hit]:
         spec = await self.spec(name)
         asked = require_query(spec, query)
-        request = {
-            "name": name,
-            "vector": asked.vector.tobytes(),
-            "where": optional_filter(asked.where, spec),
-            "threshold": engine_threshold(asked.score_threshold),
-            "exact": asked.exact,
-            "acorn": wants_acorn(asked.where),
-        }
+        request = _request(spec, asked)
+        if isinstance(asked, HybridQuery):
+            rows = await self._process.call("query", name=name, kind="hybrid", asked=request)
+            return require_hits(name, query.space, map(_hit, rows))
+        kind = "dense" if isinstance(asked, DenseQuery) else "lexical"
 
         async def fetch(limit: int) -> list[Hit]:
-            rows = await self._process.call("query", limit=limit, **request)
-            return [to_hit(UUID(bytes=key), payload, score) for key, score, payload in rows]
+            more = {**request, "limit": limit}
+            rows = await self._process.call("query", name=name, kind=kind, asked=more)
+            return [_hit(row) for row in rows]
 
         return require_hits(name, query.space, await page(asked, fetch))
 
@@ -197,6 +216,46 @@ class EdgeStore:
 
     async def aclose(self) -> None:
         await self._process.aclose()
+
+
+def _request(spec: CollectionSpec, query: StoreQuery) -> dict[str, Any]:
+    """Return a query as the worker reads it."""
+    if isinstance(query, HybridQuery):
+        fusion = query.fusion
+        return {
+            **_request(spec, query.nearest),
+            **_paging(query),
+            "text": query.text,
+            "candidates": query.candidates,
+            "threshold": query.score_threshold,
+            "fusion": {"method": fusion.method.value, "k": fusion.k, "weights": fusion.weights},
+        }
+    common = {
+        "where": optional_filter(query.where, spec),
+        "threshold": engine_threshold(query.score_threshold),
+        "with_vectors": query.with_vectors,
+    }
+    if isinstance(query, LexicalQuery):
+        return {**common, "text": query.text}
+    return {
+        **common,
+        "vector": query.vector.tobytes(),
+        "exact": query.exact,
+        "acorn": wants_acorn(query.where),
+        "coarse": query.coarse,
+    }
+
+
+def _paging(query: StoreQuery) -> dict[str, int]:
+    return {"limit": query.limit, "offset": query.offset}
+
+
+def _hit(row: Any) -> Hit:
+    key, score, payload, vector, stages = row
+    found = to_hit(UUID(bytes=key), payload, score)
+    values = None if vector is None else np.frombuffer(vector, np.float32)
+    told = tuple(StageScore(*each) for each in stages)
+    return replace(found, vector=values, stages=told) if told or values is not None else found
 
 
 def _stored(row: Any) -> StoredChunk:

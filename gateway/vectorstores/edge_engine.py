@@ -15,12 +15,21 @@ import numpy as np
 import qdrant_edge as qe
 
 from gateway.vectorstores.edge_conditions import to_edge_filter
-from gateway.vectorstores.edge_files import read_specs, remove, write_spec
+from gateway.vectorstores.edge_files import (
+    read_index,
+    read_specs,
+    remove,
+    write_index,
+    write_spec,
+)
+from gateway.vectorstores.edge_points import points_of
+from gateway.vectorstores.edge_queries import ANSWERS, Asker, Found
 from gateway.vectorstores.edge_shards import (
     create_indexes,
     create_shard,
-    search_params,
+    load_shard,
     stored_form,
+    tuning_of,
     unindexed,
 )
 from gateway.vectorstores.edge_wire import unpack_ids
@@ -44,6 +53,12 @@ class _Shelf:
     shard: qe.EdgeShard | None = None
     dirty: bool = False
     indexed_at: int = 0
+    indexed_as: str = ""
+
+    def indexed(self, points: int) -> None:
+        """Remember that so many points are indexed as the spec asks, over a restart too."""
+        self.indexed_at, self.indexed_as = points, _index_of(self.spec)
+        write_index(self.folder, self.indexed_at, self.indexed_as)
 
 
 class Engine:
@@ -55,7 +70,10 @@ class Engine:
     def __init__(self, root: Path, *, index_from: int = INDEX_FROM) -> None:
         self._root = root
         self._index_from = index_from
-        self._shelves = {spec["name"]: _Shelf(at, spec) for at, spec in read_specs(root)}
+        self._shelves = {
+            spec["name"]: _Shelf(at, spec, None, False, *read_index(at))
+            for at, spec in read_specs(root)
+        }
 
     def ping(self) -> int:
         """Return the number of collections."""
@@ -92,6 +110,24 @@ class Engine:
         shard.flush()
         return missing
 
+    def amend(self, spec: dict[str, Any]) -> None:
+        """Keep another tuning: written first, then the shard is opened under it."""
+        shelf = self._named(spec["name"])
+        write_spec(shelf.folder, spec)
+        shelf.spec = spec
+        if shelf.shard is not None:
+            shelf.shard.flush()
+            shelf.shard.close()
+            shelf.shard, shelf.dirty = None, False
+        self._shard(spec["name"])
+
+    def optimize(self, name: str) -> bool:
+        """Index a collection that is large enough, now; returns whether it is."""
+        if self._shard(name).info().points_count < self._index_from:
+            return False
+        self.index(name)
+        return True
+
     def drop(self, name: str) -> None:
         shelf = self._shelves.pop(self._named(name).spec["name"])
         if shelf.shard is not None:
@@ -101,10 +137,7 @@ class Engine:
     def upsert(self, name: str, ids: bytes, vectors: bytes, payloads: Sequence[Any]) -> None:
         keys = unpack_ids(ids)
         rows = np.frombuffer(vectors, np.float32).reshape(len(keys), -1)
-        points = [
-            qe.Point(key, {VECTOR_NAME: row}, payload)
-            for key, row, payload in zip(keys, rows.tolist(), payloads, strict=True)
-        ]
+        points = points_of(self._named(name).spec, keys, rows, payloads)
         self._update(name, qe.UpdateOperation.upsert_points(points))
 
     def delete(self, name: str, where: Mapping[str, Any]) -> None:
@@ -133,17 +166,9 @@ class Engine:
         clause = None if where is None else to_edge_filter(where)
         return self._shard(name).count(qe.CountRequest(exact=True, filter=clause))
 
-    def query(self, name: str, vector: bytes, where: Any, **how: Any) -> list[Any]:
-        """Return `(id, score, payload)` of the nearest points, best first."""
-        request = qe.QueryRequest(
-            limit=how["limit"],
-            query=qe.Query.Nearest(np.frombuffer(vector, np.float32).tolist(), using=VECTOR_NAME),
-            with_payload=True,
-            filter=None if where is None else to_edge_filter(where),
-            score_threshold=how["threshold"],
-            params=search_params(exact=how["exact"], acorn=how["acorn"]),
-        )
-        return [(_id(hit.id), hit.score, hit.payload) for hit in self._shard(name).query(request)]
+    def query(self, name: str, kind: str, asked: Mapping[str, Any]) -> list[Found]:
+        """Answer a dense, lexical or hybrid query."""
+        return ANSWERS[kind](Asker(self._shard(name), self._named(name).spec), asked)
 
     @property
     def dirty(self) -> bool:
@@ -160,9 +185,9 @@ class Engine:
         """Return an open collection that has outgrown exact search since it was last indexed."""
         for name, shelf in self._shelves.items():
             if shelf.shard is not None:
-                info = shelf.shard.info()
-                plain = info.points_count - max(info.indexed_vectors_count, shelf.indexed_at)
-                if plain >= self._index_from:
+                points = shelf.shard.info().points_count
+                anew = shelf.indexed_as != _index_of(shelf.spec) and points >= self._index_from
+                if anew or points - shelf.indexed_at >= self._index_from:
                     return name
         return None
 
@@ -171,7 +196,7 @@ class Engine:
         shelf, shard = self._named(name), self._shard(name)
         shard.optimize()
         shard.flush()
-        shelf.indexed_at = shard.info().points_count
+        shelf.indexed(shard.info().points_count)
 
     def close(self) -> None:
         self.flush()
@@ -188,7 +213,7 @@ class Engine:
     def _shard(self, name: str) -> qe.EdgeShard:
         shelf = self._named(name)
         if shelf.shard is None:
-            shelf.shard = qe.EdgeShard.load(str(shelf.folder / "shard"))
+            shelf.shard = load_shard(shelf.folder / "shard", shelf.spec, self._index_from)
         return shelf.shard
 
     def _named(self, name: str) -> _Shelf:
@@ -196,6 +221,11 @@ class Engine:
             return self._shelves[name]
         except KeyError:
             raise NoCollection(name) from None
+
+
+def _index_of(spec: Mapping[str, Any]) -> str:
+    """Name the kind of index that a spec asks for."""
+    return str(tuning_of(spec).get("quantization", "int8"))
 
 
 def _row(record: qe.Record) -> Row:

@@ -2,6 +2,7 @@
 
 <root>/lock                              held by the worker process while it lives
 <root>/collections/<name>/spec.json      written last: a folder without it is unfinished
+<root>/collections/<name>/index.json     what is indexed, and how: lost, it is only built again
 <root>/collections/<name>/shard/         the engine's own files
 <root>/dropped/                          folders on their way out
 """
@@ -52,12 +53,30 @@ def lock_root(root: Path, owner: int) -> IO[str]:
 
 def write_spec(folder: Path, spec: Mapping[str, Any]) -> None:
     """Write `spec.json` so that after a crash there is all of it or nothing."""
-    draft = folder / "spec.json.new"
+    _write(folder / "spec.json", spec)
+
+
+def write_index(folder: Path, points: int, kind: str) -> None:
+    """Write down how many points are indexed, and by which kind of copies."""
+    _write(folder / "index.json", {"points": points, "kind": kind})
+
+
+def read_index(folder: Path) -> tuple[int, str]:
+    """Return what `write_index` wrote; nothing is indexed when it wrote nothing."""
+    try:
+        told = json.loads((folder / "index.json").read_text("utf-8"))
+    except FileNotFoundError:
+        return 0, ""
+    return told["points"], told["kind"]
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    draft = path.with_name(f"{path.name}.new")
     with draft.open("w", encoding="utf-8") as file:
-        json.dump(spec, file, ensure_ascii=False, indent=2)
+        json.dump(content, file, ensure_ascii=False, indent=2)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(folder / "spec.json")
+    draft.replace(path)
 
 
 def read_specs(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -83,21 +83,22 @@ class EdgeProcess:
         async with self._starting:
             await self._spawn()
 
-    async def call(self, operation: str, **arguments: Any) -> Any:
-        """Run one operation in the worker and return its value.
+    async def call(self, operation: str, *, _timeout: float | None = None, **arguments: Any) -> Any:
+        """Run one operation in the worker and return its value, within the store's timeout or another.
 
         Raises:
             CollectionNotFound: the worker has no such collection.
             UpstreamTimeout: no answer in time; the operation may still happen.
             UpstreamUnavailable: the worker died.
         """
+        seconds = self._options.timeout_seconds if _timeout is None else _timeout
         try:
-            async with asyncio.timeout(self._options.timeout_seconds):
+            async with asyncio.timeout(seconds):
                 status, value = await self._exchange(operation, arguments)
         except TimeoutError as exc:
             raise UpstreamTimeout(
-                f"the embedded store did not finish {operation!r} in "
-                f"{self._options.timeout_seconds:g} s; try again, or raise its timeout",
+                f"the embedded store did not finish {operation!r} in {seconds:g} s; try again, or "
+                "raise its timeout",
                 service=SERVICE,
                 retry_after_seconds=5,
             ) from exc

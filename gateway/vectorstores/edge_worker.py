@@ -34,7 +34,7 @@ from gateway.vectorstores.edge_wire import (
 
 WRITES: Final = frozenset({"upsert", "delete"})
 OPERATIONS: Final = WRITES | {
-    *("ensure", "drop", "inspect", "mend_indexes"),
+    *("ensure", "drop", "inspect", "mend_indexes", "amend", "optimize"),
     *("get", "scroll", "count", "query", "ping"),
 }
 _QUEUE: Final = 64

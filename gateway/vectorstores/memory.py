@@ -18,7 +18,6 @@ from gateway.domain.collections import (
     require_same,
 )
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
-from gateway.domain.fusion import fuse
 from gateway.domain.search import DenseQuery, Filter, Hit, HybridQuery, LexicalQuery, StoreQuery
 from gateway.domain.vectors import Vector, shorten
 from gateway.errors import CollectionNotFound
@@ -26,7 +25,7 @@ from gateway.ports import Health
 from gateway.vectorstores.filters import matches, require_filter
 from gateway.vectorstores.payload import Payload, to_hit, to_stored
 from gateway.vectorstores.points import Points, require_hits, require_query, to_points
-from gateway.vectorstores.ranking import SCORE_STEP, noted, settle
+from gateway.vectorstores.ranking import SCORE_STEP, fused, settle
 
 
 @dataclass(slots=True)
@@ -97,10 +96,11 @@ class _Collection:
 
     def _sharing(self, query: LexicalQuery) -> list[Hit]:
         allowed = None if query.where is None else set(self.matching(query.where))
+        worded = sum(1 for point in self.points.values() if point.words)
         scores: dict[UUID, float] = {}
         for word in _query_words(self.spec, query.text):
             having = self.words.get(word, {})
-            rarity = _idf(len(self.points), len(having))
+            rarity = _idf(worded, len(having))
             for key, weight in having.items():
                 if allowed is None or key in allowed:
                     scores[key] = scores.get(key, 0.0) + weight * rarity
@@ -109,12 +109,7 @@ class _Collection:
 
     def _fused(self, query: HybridQuery) -> list[Hit]:
         halves = {"dense": self.answer(query.nearest), "lexical": self.answer(query.lexical)}
-        scores = fuse(
-            [[(hit.id, hit.score) for hit in half] for half in halves.values()], query.fusion
-        )
-        known = noted(halves)
-        found = settle((known[key](score) for key, score in scores.items()), query.score_threshold)
-        return found[query.offset : query.offset + query.limit]
+        return fused(halves, query)
 
     def _index(self, point_id: UUID, payload: Payload) -> tuple[int, ...]:
         words = _document_words(self.spec, payload)

@@ -19,6 +19,9 @@ Payload: TypeAlias = dict[str, Any]
 VECTOR_NAME: Final = "dense"
 """The named vector of a point; its size is the collection's."""
 
+COARSE_NAME: Final = "coarse"
+"""The named vector beside it that a first pass looks through, where the collection has one."""
+
 INDEXED: Final = {"document_id": "keyword", "content_hash": "keyword", "chunk_index": "integer"}
 """Payload indexes that every collection has, by field, as the engine names their types."""
 

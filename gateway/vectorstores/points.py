@@ -5,7 +5,7 @@ qdrant-edge-py 0.9.0), so this is the only gate.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -141,7 +141,7 @@ def _require_dense(spec: CollectionSpec, query: DenseQuery) -> None:
         )
 
 
-def require_hits(name: str, space: str, hits: Sequence[Hit]) -> list[Hit]:
+def require_hits(name: str, space: str, hits: Iterable[Hit]) -> list[Hit]:
     """Return hits whose vectors are all of the query's space, as far as their writers said.
 
     A collection may be dropped and made anew by another process after its spec was read, and a
@@ -150,12 +150,13 @@ def require_hits(name: str, space: str, hits: Sequence[Hit]) -> list[Hit]:
     Raises:
         SpaceMismatch: names the document of the first that is not.
     """
-    for hit in hits:
+    found = list(hits)
+    for hit in found:
         if hit.space not in ("", space):
             raise SpaceMismatch(
                 name, stored=hit.space, offered=space, document_id=hit.chunk.document_id
             )
-    return list(hits)
+    return found
 
 
 def _point_id(name: str, item: EmbeddedChunk) -> UUID:

@@ -22,7 +22,14 @@ from gateway.domain.collections import (
     require_space,
 )
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
-from gateway.domain.search import DenseQuery, Filter, Hit
+from gateway.domain.search import (
+    DenseQuery,
+    Filter,
+    Hit,
+    HybridQuery,
+    LexicalQuery,
+    StoreQuery,
+)
 from gateway.errors import (
     CollectionMismatch,
     CollectionNotFound,
@@ -30,14 +37,14 @@ from gateway.errors import (
 )
 from gateway.events import Sink, discard
 from gateway.ports import Health
+from gateway.vectorstores import qdrant_queries as queries
 from gateway.vectorstores import qdrant_schema as schema
-from gateway.vectorstores.conditions import compile_filter, optional_filter, wants_acorn
-from gateway.vectorstores.payload import VECTOR_NAME
+from gateway.vectorstores.conditions import compile_filter, optional_filter
 from gateway.vectorstores.points import require_hits, require_query, to_points
 from gateway.vectorstores.qdrant_calls import Caller
 from gateway.vectorstores.qdrant_collections import NEEDS, QdrantCollections
 from gateway.vectorstores.qdrant_errors import SERVICE, shown_address
-from gateway.vectorstores.ranking import engine_threshold, page
+from gateway.vectorstores.ranking import fused, page
 
 _WRITE_POINTS: Final = 256
 _PAGE: Final = 256
@@ -136,16 +143,24 @@ class QdrantStore:
     async def mend_indexes(self, name: str) -> list[str]:
         return await self._collections.mend_indexes(name)
 
+    async def amend(self, spec: CollectionSpec) -> CollectionSpec:
+        return await self._collections.amend(spec)
+
+    async def optimize(self, name: str) -> bool:
+        return await self._collections.optimize(name)
+
     async def drop(self, name: str) -> None:
         await self._collections.drop(name)
 
     async def upsert(self, name: str, chunks: Sequence[EmbeddedChunk]) -> None:
-        points = to_points(await self._collections.spec(name, fresh=True), chunks)
+        spec = await self._collections.spec(name, fresh=True)
+        points = to_points(spec, chunks)
         put = partial(self._writer.upsert, wait=True, timeout=self._collections.write_timeout)
         for start in range(0, len(points), _WRITE_POINTS):
             if start:
                 require_space(await self._collections.spec(name, fresh=True), chunks[0].space)
-            structs = schema.to_structs(points.batch(start, _WRITE_POINTS))
+            batch = points.batch(start, _WRITE_POINTS)
+            structs = await asyncio.to_thread(schema.to_structs, spec, batch)
             await self._collections.write("upsert", name, partial(put, name, structs))
 
     async def delete(self, name: str, where: Filter) -> None:
@@ -192,29 +207,38 @@ class QdrantStore:
         call = partial(self._reader.count, name, count_filter=clause, exact=True)
         return (await self._reads("count", name, call)).count
 
-    async def query(self, name: str, query: DenseQuery) -> list[Hit]:
+    async def query(self, name: str, query: StoreQuery) -> list[Hit]:
         spec = await self.spec(name)
         asked = require_query(spec, query)
-        params = schema.search_params(exact=asked.exact, acorn=wants_acorn(asked.where))
-        call = partial(
-            self._reader.query_points,
-            name,
-            query=asked.vector.tolist(),
-            using=VECTOR_NAME,
-            query_filter=schema.to_filter(optional_filter(asked.where, spec)),
-            search_params=params if self._tuned else None,
-            with_payload=True,
-            score_threshold=engine_threshold(asked.score_threshold),
-        )
-
-        async def fetch(limit: int) -> list[Hit]:
-            answer = await self._reads("query", name, partial(call, limit=limit))
-            return [schema.hit_of(point) for point in answer.points]
-
-        hits = await page(asked, fetch)
+        if isinstance(asked, HybridQuery):
+            hits = await self._fused(spec, asked)
+        else:
+            hits = await self._single(spec, asked)
         if not hits or any(hit.space != query.space for hit in hits):  # the spec may be an old one
             require_space(await self._collections.spec(name, fresh=True), query.space)
         return require_hits(name, query.space, hits)
+
+    async def _single(self, spec: CollectionSpec, query: DenseQuery | LexicalQuery) -> list[Hit]:
+        request = queries.single(spec, query, tuned=self._tuned)
+        if request is None:
+            return []
+        return await page(query, partial(self._fetch, spec.name, request))
+
+    async def _fused(self, spec: CollectionSpec, query: HybridQuery) -> list[Hit]:
+        """Let the engine fuse where nobody asks what the halves thought and both weigh the same."""
+        fusion = query.fusion
+        request = queries.fused(spec, query, tuned=self._tuned)
+        if request is not None and not query.explain and len(set(fusion.weights)) == 1:
+            return await page(query, partial(self._fetch, spec.name, request))
+        nearest, sharing = await asyncio.gather(
+            self._single(spec, query.nearest), self._single(spec, query.lexical)
+        )
+        return fused({"dense": nearest, "lexical": sharing}, query)
+
+    async def _fetch(self, name: str, request: queries.Request, limit: int) -> list[Hit]:
+        call = partial(self._reader.query_points, name, with_payload=True, limit=limit, **request)
+        answer = await self._reads("query", name, call)
+        return [schema.hit_of(point) for point in answer.points]
 
     async def health(self) -> Health:
         """Ask the server for its version, once: readiness must not wait for repeats."""

@@ -1,5 +1,6 @@
 """Collections of a Qdrant server: made once, recognised by our metadata, remembered for seconds."""
 
+import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -9,7 +10,7 @@ from typing import Any, Final
 
 from qdrant_client import AsyncQdrantClient, models
 
-from gateway.domain.collections import CollectionSpec, StoredForm, require_same
+from gateway.domain.collections import CollectionSpec, StoredForm, amended, require_same
 from gateway.errors import (
     CollectionMismatch,
     CollectionNotFound,
@@ -21,8 +22,10 @@ from gateway.vectorstores import qdrant_schema as schema
 from gateway.vectorstores.qdrant_calls import Caller
 from gateway.vectorstores.qdrant_errors import SERVICE
 from gateway.vectorstores.schema import spec_from_json, spec_to_json
+from gateway.vectorstores.tuning import INDEX_FROM
 
 NEEDS: Final = ".".join(map(str, schema.FLOOR))
+_POLL_SECONDS: Final = 1.0
 _SPEC_SECONDS: Final = 5.0
 """How long a spec is believed: another gateway may drop and remake a collection meanwhile."""
 
@@ -73,6 +76,29 @@ class QdrantCollections:
     async def mend_indexes(self, name: str) -> list[str]:
         info = await self._info(name)
         return await self._index(self._remember(name, info).spec, info.payload_schema)
+
+    async def amend(self, spec: CollectionSpec) -> CollectionSpec:
+        """Keep another tuning and other calibrations; the server builds the copies in its own time."""
+        kept = amended(await self.spec(spec.name, fresh=True), spec)
+        change = partial(
+            self._client.update_collection,
+            spec.name,
+            vectors_config=schema.retuned(kept) if self._indexes else None,
+            metadata=spec_to_json(kept),
+            timeout=self.write_timeout,
+        )
+        await self._writes("amend", spec.name, change)
+        self._told.pop(spec.name, None)
+        return await self.spec(spec.name)
+
+    async def optimize(self, name: str) -> bool:
+        """Wait until the server has nothing left to build; returns whether it keeps an index."""
+        await self.spec(name)
+        while True:
+            info = await self._info(name)
+            if info.status == models.CollectionStatus.GREEN:
+                return self._indexes and (info.points_count or 0) >= INDEX_FROM
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def drop(self, name: str) -> None:
         self._told.pop(name, None)
@@ -128,8 +154,9 @@ class QdrantCollections:
         create = partial(
             self._client.create_collection,
             spec.name,
-            vectors_config=schema.vectors_config(spec.size),
-            optimizers_config=schema.optimizers_config(spec.size),
+            vectors_config=schema.vectors_config(spec),
+            sparse_vectors_config=schema.sparse_config(spec),
+            optimizers_config=schema.optimizers_config(spec),
             metadata=spec_to_json(spec),
             timeout=self.write_timeout,
         )

@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
-from gateway.domain.search import Hit, StageScore, ranked
+from gateway.domain.fusion import fuse
+from gateway.domain.search import Hit, HybridQuery, StageScore, ranked
 
 SCORE_DIGITS: Final = 6
 SCORE_STEP: Final = 10.0**-SCORE_DIGITS
-_SLACK: Final = 16
-_MAX_FETCH: Final = 40_000
+SLACK: Final = 16
+MAX_FETCH: Final = 40_000
 
 Fetch: TypeAlias = Callable[[int], Awaitable[Sequence[Hit]]]
 """Ask the engine for its first n hits."""
@@ -40,12 +41,12 @@ async def page(query: Paged, fetch: Fetch) -> list[Hit]:
     the last hit scores less than the page's last.
     """
     end = query.offset + query.limit
-    asked = end + _SLACK
+    asked = end + SLACK
     while True:
         hits = settle(await fetch(asked), query.score_threshold)
-        if len(hits) < asked or hits[-1].score < hits[end - 1].score or asked >= _MAX_FETCH:
+        if len(hits) < asked or hits[-1].score < hits[end - 1].score or asked >= MAX_FETCH:
             return hits[query.offset : end]
-        asked = min(asked * 4, _MAX_FETCH)
+        asked = min(asked * 4, MAX_FETCH)
 
 
 def settle(hits: Iterable[Hit], threshold: float | None) -> list[Hit]:
@@ -59,16 +60,18 @@ def engine_threshold(threshold: float | None) -> float | None:
     return None if threshold is None else threshold - SCORE_STEP
 
 
-def noted(halves: Mapping[str, Sequence[Hit]]) -> dict[UUID, Callable[[float], Hit]]:
-    """Return for every hit of some searches how to give it a fused score, with what each thought of it."""
-    stages: dict[UUID, list[StageScore]] = {}
+def fused(halves: Mapping[str, Sequence[Hit]], query: HybridQuery) -> list[Hit]:
+    """Return the page of two searches fused, each hit with what the halves thought of it."""
     hits: dict[UUID, Hit] = {}
+    stages: dict[UUID, list[StageScore]] = {}
     for stage, half in halves.items():
         for rank, hit in enumerate(half, start=1):
             hits.setdefault(hit.id, hit)
             stages.setdefault(hit.id, []).append(StageScore(stage, hit.score, rank))
-
-    def scored(hit: Hit) -> Callable[[float], Hit]:
-        return lambda score: replace(hit, score=score, stages=tuple(stages[hit.id]))
-
-    return {key: scored(hit) for key, hit in hits.items()}
+    rankings = [[(hit.id, hit.score) for hit in half] for half in halves.values()]
+    scored = (
+        replace(hits[key], score=score, stages=tuple(stages[key]))
+        for key, score in fuse(rankings, query.fusion).items()
+    )
+    found = settle(scored, query.score_threshold)
+    return found[query.offset : query.offset + query.limit]

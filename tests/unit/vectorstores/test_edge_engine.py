@@ -25,8 +25,18 @@ def put(engine: Engine, points: Points) -> None:
 
 
 def nearest(engine: Engine, vector: np.ndarray[Any, Any], where: Any, **how: Any) -> set[bytes]:
-    asked = {"limit": 10, "threshold": None, "exact": False, "acorn": False, **how}
-    return {row[0] for row in engine.query("docs", vector.tobytes(), where, **asked)}
+    asked = {
+        "vector": vector.tobytes(),
+        "where": where,
+        "limit": 10,
+        "threshold": None,
+        "exact": False,
+        "acorn": False,
+        "coarse": None,
+        "with_vectors": False,
+        **how,
+    }
+    return {row[0] for row in engine.query("docs", "dense", asked)}
 
 
 def test_an_indexed_collection_keeps_its_recall(tmp_path: Path) -> None:

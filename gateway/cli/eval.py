@@ -14,12 +14,12 @@ from gateway.cli._eval_output import (
     print_warnings,
 )
 from gateway.cli.common import FAILED, Config, Json, Set, read_settings, run
-from gateway.domain.collections import AUTO, Lexical
+from gateway.domain.collections import AUTO, Lexical, Quantization
 from gateway.embedding.profile import Task
 from gateway.errors import InvalidRequest
 from gateway.evaluation.gate import MAX_DROP, Regression, load_baseline, regressions
 from gateway.evaluation.opening import Asked, evaluate_configured
-from gateway.evaluation.plan import DEPTH, STAGES, Plan
+from gateway.evaluation.plan import DEPTH, STAGES, SWEPT, Plan
 from gateway.evaluation.results import Report
 from gateway.evaluation.scratch import cache_folder
 from gateway.evaluation.written import write_report
@@ -84,10 +84,19 @@ def evaluate(
             rich_help_panel=_INDEX,
         ),
     ] = None,
+    quantization: Annotated[
+        list[Quantization] | None,
+        typer.Option(
+            help="Index and quantise the set as a large collection would be; again for more kinds.",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
     sweep: Annotated[
         bool,
         typer.Option(
-            "--sweep", help="Every size of the model; recommends one.", rich_help_panel=_GATE
+            "--sweep",
+            help=f"Every size of the model by {', '.join(SWEPT)}; recommends one.",
+            rich_help_panel=_GATE,
         ),
     ] = False,
     max_bytes_per_chunk: Annotated[
@@ -147,6 +156,7 @@ def evaluate(
         plan = Plan(
             stages=tuple(dict.fromkeys(part.strip() for part in stages.split(",") if part.strip())),
             sizes=tuple(dict.fromkeys(size or ())),
+            quantizations=tuple(dict.fromkeys(quantization or ())),
             depth=top,
             whole=whole,
             lexical=_lexical(language, average_words),

@@ -2,24 +2,23 @@
 
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
 from gateway.bootstrap import Runtime
-from gateway.domain.collections import CollectionSpec
-from gateway.domain.documents import chunk_id
-from gateway.errors import InvalidGoldenSet, InvalidRequest
+from gateway.domain.collections import CollectionSpec, Quantization
+from gateway.domain.footprint import footprint
+from gateway.errors import InvalidRequest
+from gateway.evaluation.collection import searched_collection
 from gateway.evaluation.golden import GoldenSet
-from gateway.evaluation.indexing import Indexed, ingest, ingest_whole
-from gateway.evaluation.plan import Plan, Progress, needs_words, silent
+from gateway.evaluation.plan import Plan, Progress, silent
 from gateway.evaluation.recommend import recommend
 from gateway.evaluation.results import (
     PRIMARY,
     Comparison,
     Configuration,
     Dataset,
-    Index,
     Option,
     Published,
     Recommendation,
@@ -30,11 +29,10 @@ from gateway.evaluation.searching import Searcher
 from gateway.evaluation.statistics import compare
 from gateway.evaluation.told import warnings_of
 from gateway.observability.versions import own_versions, package_versions
+from gateway.retrieval.stages import Mode
 
-SCRATCH: Final = "evaluation"
 COMPARED: Final = (PRIMARY, "recall@100")
 _LIBRARIES: Final = ("ir-measures", "pytrec-eval-terrier", "qdrant-edge-py", "onnxruntime")
-_FLOAT_BYTES: Final = 4
 
 
 async def evaluate(
@@ -53,12 +51,18 @@ async def evaluate(
     runs: list[Run] = []
     told: list[str] = []
     for size in _sizes(runtime, plan):
-        async with _collection(runtime, golden, plan, size, progress) as (spec, index, problems):
+        async with searched_collection(runtime, golden, plan, size, progress) as (
+            spec,
+            index,
+            problems,
+        ):
             told += problems
             await searcher.warm(spec.size)
-            for stage in _stages(plan, runs):
-                configuration = _configuration(runtime, plan, spec, stage)
-                runs.append(await searcher.run(spec.name, configuration, index))
+            async for tuned, indexed in _tuned(runtime, plan, spec):
+                for stage in _stages(plan, runs):
+                    configuration = _configuration(runtime, plan, tuned, stage, indexed=indexed)
+                    sized = replace(index, **_bytes(tuned, indexed=indexed))
+                    runs.append(await searcher.run(spec.name, configuration, sized))
     return Report(
         dataset=_dataset(golden),
         runs=tuple(runs),
@@ -84,97 +88,41 @@ def _sizes(runtime: Runtime, plan: Plan) -> Sequence[int | None]:
     return plan.sizes or (profile.sizes if plan.sweep else (None,))
 
 
+async def _tuned(
+    runtime: Runtime, plan: Plan, spec: CollectionSpec
+) -> AsyncGenerator[tuple[CollectionSpec, bool], None]:
+    """Yield the collection under each quantisation, and whether it has an index.
+
+    Without an index every search is exact, whatever the quantisation: it is searched once.
+    """
+    if plan.collection is not None:
+        info = await runtime.collections.describe(spec.name)
+        yield spec, info.chunks >= runtime.settings.edge.index_from
+        return
+    for kind in plan.kinds:
+        tuning = replace(spec.tuning, quantization=kind)
+        tuned = await runtime.store.amend(replace(spec, tuning=tuning))
+        indexed = await runtime.store.optimize(spec.name)
+        yield tuned, indexed
+        if not indexed:
+            return
+
+
 def _stages(plan: Plan, runs: Sequence[Run]) -> list[str]:
     """Stages still to run: words are the same at every size, so they are searched once."""
     done = {run.configuration.stage for run in runs}
-    return [stage for stage in plan.stages if stage != "lexical" or stage not in done]
+    return [stage for stage in plan.stages if stage != Mode.LEXICAL or stage not in done]
 
 
-@asynccontextmanager
-async def _collection(
-    runtime: Runtime, golden: GoldenSet, plan: Plan, size: int | None, progress: Progress
-) -> AsyncGenerator[tuple[CollectionSpec, Index, list[str]], None]:
-    """Open the collection of the plan, or index the corpus into one that is dropped at the end."""
-    if plan.collection is not None:
-        yield await _existing(runtime, golden, plan)
-        return
-    spec = runtime.collections.spec(SCRATCH, size=size, lexical=plan.lexical)
-    try:
-        how = ingest_whole if plan.whole else ingest
-        made = await how(runtime, golden, spec, progress)
-        yield spec, _index(spec, golden, made), _problems(made)
-    finally:
-        known = await runtime.collections.list()
-        if any(info.spec.name == spec.name for info in known):
-            await runtime.collections.drop(spec.name)
-
-
-async def _existing(
-    runtime: Runtime, golden: GoldenSet, plan: Plan
-) -> tuple[CollectionSpec, Index, list[str]]:
-    """Open a collection and see that the judged documents are in it.
-
-    Raises:
-        InvalidGoldenSet: none of the relevant documents is.
-        InvalidRequest: a stage by words, and no words are indexed.
-    """
-    name = plan.collection or ""
-    spec = await runtime.collections.open(name)
-    if needs_words(plan.stages) and spec.lexical is None:
-        raise InvalidRequest(
-            f"collection {name!r} has no words indexed: give --stages dense, or ingest into a new "
-            "collection"
-        )
-    relevant = {d for row in golden.qrels.values() for d, grade in row.items() if grade > 0}
-    ids = [chunk_id(name, document, 0) for document in sorted(relevant)]
-    found = 0
-    for start in range(0, len(ids), 256):
-        found += len(await runtime.store.get(name, ids[start : start + 256]))
-    if not found:
-        raise InvalidGoldenSet(
-            f"golden set {golden.name!r} is of another collection: none of its {len(relevant)} "
-            f"relevant documents is in {name!r}; give the collection that was judged, or leave "
-            "--collection out to index the set's own corpus"
-        )
-    missing = len(relevant) - found
-    problems = [
-        f"{missing} of {len(relevant)} relevant documents are not in collection {name!r}: they count "
-        "as not found"
-    ]
-    info = await runtime.collections.describe(name)
-    documents = golden.documents or info.chunks
-    index = Index(documents, info.chunks, 0, *_bytes(spec))
-    return spec, index, problems if missing else []
-
-
-def _index(spec: CollectionSpec, golden: GoldenSet, made: Indexed) -> Index:
-    documents = (golden.documents or 0) - golden.empty - made.failures
-    return Index(documents, made.chunks, made.tokens, *_bytes(spec), made.truncated_tokens)
-
-
-def _bytes(spec: CollectionSpec) -> tuple[int, int]:
+def _bytes(spec: CollectionSpec, *, indexed: bool) -> dict[str, int]:
     """Vector bytes of a chunk that are looked through, and all that are stored."""
-    short = 0 if spec.coarse is None else spec.coarse * _FLOAT_BYTES
-    full = spec.size * _FLOAT_BYTES
-    return short or full, full + short
+    found = footprint(spec, indexed=indexed)
+    return {"searched_bytes": found.searched, "stored_bytes": found.total}
 
 
-def _problems(made: Indexed) -> list[str]:
-    told: list[str] = []
-    if made.failures:
-        told.append(
-            f"{made.failures} documents could not be indexed and count as not found; the first: "
-            + "; ".join(made.failed)
-        )
-    if made.truncated:
-        told.append(
-            f"{made.truncated} documents were cut at the model's limit, as --whole allows: "
-            f"{made.truncated_tokens} tokens were lost"
-        )
-    return told
-
-
-def _configuration(runtime: Runtime, plan: Plan, spec: CollectionSpec, stage: str) -> Configuration:
+def _configuration(
+    runtime: Runtime, plan: Plan, spec: CollectionSpec, stage: str, *, indexed: bool
+) -> Configuration:
     info, lexical = runtime.embedder.encoder.info, spec.lexical
     budget = runtime.ingestor.chunker.budget
     options: dict[str, Option] = {
@@ -187,16 +135,25 @@ def _configuration(runtime: Runtime, plan: Plan, spec: CollectionSpec, stage: st
     }
     if plan.collection is not None:
         options |= {"collection": plan.collection, "chunks": None}
-    several = (plan.sweep or len(plan.sizes) > 1) and stage != "lexical"
+    kind = spec.tuning.quantization if indexed else Quantization.NONE
     return Configuration(
-        name=f"{stage} {spec.size}" if several else stage,
+        name=_name(plan, stage, spec.size, kind),
         stage=stage,
         profile=spec.profile,
         space=spec.space,
         size=spec.size,
+        quantization=kind.value,
         coarse=spec.coarse,
         options=options,
     )
+
+
+def _name(plan: Plan, stage: str, size: int, kind: Quantization) -> str:
+    """Name a run by what tells it from the others of its report."""
+    if stage == Mode.LEXICAL:
+        return stage
+    sized = [str(size)] if plan.sweep or len(plan.sizes) > 1 else []
+    return " ".join([stage, *sized, *([kind.value] if plan.indexed else [])])
 
 
 def _comparisons(runs: Sequence[Run]) -> tuple[Comparison, ...]:
@@ -212,7 +169,7 @@ def _comparisons(runs: Sequence[Run]) -> tuple[Comparison, ...]:
 
 
 def _recommendation(runs: Sequence[Run], plan: Plan) -> Recommendation | None:
-    if not plan.sweep and len(plan.sizes) < 2:
+    if not plan.indexed and len(plan.sizes) < 2:
         return None
     return recommend(runs, max_drop=plan.max_drop, max_bytes_per_chunk=plan.max_bytes_per_chunk)
 

@@ -42,4 +42,4 @@ def _runtime(settings: Settings, plan: Plan, cache: Path) -> AbstractAsyncContex
     """The user's own store for a collection of theirs, else a scratch one."""
     if plan.collection is not None:
         return open_runtime(cached(settings, cache))
-    return scratch_runtime(settings, cache)
+    return scratch_runtime(settings, cache, indexed=plan.indexed)

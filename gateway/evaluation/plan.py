@@ -4,13 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from gateway.domain.collections import Lexical
+from gateway.domain.collections import Lexical, Quantization, Tuning
 from gateway.embedding.profile import Task
 from gateway.errors import InvalidRequest
 from gateway.retrieval.pipeline import MOST_HITS, SearchOptions
 from gateway.retrieval.stages import Mode
 
 STAGES: Final = (Mode.DENSE.value, Mode.LEXICAL.value, Mode.HYBRID.value)
+SWEPT: Final = (Quantization.NONE, Quantization.INT8, Quantization.BINARY)
+"""Quantisations of a sweep unless others are asked for."""
 DEPTH: Final = 100
 SPAN_DEPTHS: Final = (1, 5, 10, 20)
 """How many chunks are looked at for spans."""
@@ -27,15 +29,17 @@ def silent(_what: str, _done: int, _total: int) -> None:
 class Plan:
     """How to index and search a golden set.
 
-    `stages` are modes of search; `sizes` the vector sizes to index at (the default size when empty).
+    `stages` are modes of search; `sizes` the vector sizes to index at (the default size when empty);
+    `quantizations` how vectors are searched (as a new collection is when empty).
     `depth` is how many documents of a ranking are kept. `whole` embeds every document as one text,
     its end cut off where the model's limit is, as publishers of figures do. `collection` is an
     existing one to search instead of indexing the corpus. `sweep` takes every size of the model, and
-    recommends one that is within `max_drop` of the best and within `max_bytes_per_chunk`.
+    some quantisations, and recommends a run that is within `max_drop` of the best and within `max_bytes_per_chunk`.
     """
 
     stages: tuple[str, ...] = STAGES
     sizes: tuple[int, ...] = ()
+    quantizations: tuple[Quantization, ...] = ()
     depth: int = DEPTH
     whole: bool = False
     lexical: Lexical = field(default_factory=Lexical)
@@ -52,6 +56,16 @@ class Plan:
             raise InvalidRequest(f"no stage to run; take some of {', '.join(STAGES)}")
         for stage in self.stages:
             require_stage(stage)
+
+    @property
+    def indexed(self) -> bool:
+        """Tell whether small collections are to be indexed as large ones are."""
+        return self.sweep or bool(self.quantizations)
+
+    @property
+    def kinds(self) -> tuple[Quantization, ...]:
+        """Quantisations to search with."""
+        return self.quantizations or (SWEPT if self.sweep else (Tuning().quantization,))
 
 
 def require_stage(stage: str) -> str:

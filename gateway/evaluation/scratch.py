@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from gateway.bootstrap import Runtime, open_runtime
 from gateway.settings import Settings
-from gateway.settings.sections import CacheSettings, QdrantSettings
+from gateway.settings.sections import CacheSettings, EdgeSettings, QdrantSettings
 
 CACHE_BYTES: Final = 20_000_000_000
 """Room of the cache: 5 million vectors of 768 values."""
@@ -23,10 +23,13 @@ def cache_folder(settings: Settings) -> Path:
 
 
 @asynccontextmanager
-async def scratch_runtime(settings: Settings, cache: Path) -> AsyncGenerator[Runtime, None]:
+async def scratch_runtime(
+    settings: Settings, cache: Path, *, indexed: bool
+) -> AsyncGenerator[Runtime, None]:
     """Open the configured encoder over a scratch store; every text is encoded once, ever.
 
-    The store is the embedded engine, or memory where the settings say memory.
+    The store is the embedded engine, or memory where the settings say memory. `indexed` makes it
+    index and quantise what is small as well, as it would a large collection.
 
     Raises:
         ConfigurationError: as `open_runtime`.
@@ -35,6 +38,7 @@ async def scratch_runtime(settings: Settings, cache: Path) -> AsyncGenerator[Run
         changes: dict[str, Any] = {
             "data_dir": folder,
             "qdrant": QdrantSettings(),
+            "edge": EdgeSettings(index_from=1) if indexed else EdgeSettings(),
             "store": "memory" if settings.store_kind == "memory" else "edge",
         }
         async with open_runtime(cached(settings.model_copy(update=changes), cache)) as runtime:

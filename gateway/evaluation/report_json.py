@@ -27,13 +27,14 @@ _DIGITS: Final = 6
 
 def report_to_json(report: Report) -> dict[str, Any]:
     """Return the report as plain JSON values. `metrics` have 6 decimals."""
+    advice = report.recommendation
     return {
         "version": VERSION,
         "dataset": asdict(report.dataset),
         "depth": report.depth,
         "runs": [_run(run) for run in report.runs],
         "comparisons": [_plain(asdict(one)) for one in report.comparisons],
-        "recommendation": None if report.recommendation is None else asdict(report.recommendation),
+        "recommendation": None if advice is None else _listed(advice),
         "published": [asdict(one) for one in report.published],
         "warnings": list(report.warnings),
         "versions": dict(report.versions),
@@ -116,6 +117,10 @@ def _run_from(data: Mapping[str, Any]) -> Run:
         index=Index(**index),
         query_tokens=data["query_tokens"],
     )
+
+
+def _listed(advice: Recommendation) -> dict[str, Any]:
+    return {**asdict(advice), "frontier": list(advice.frontier)}
 
 
 def _advice(data: Mapping[str, Any]) -> Recommendation:

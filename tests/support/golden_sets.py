@@ -22,6 +22,7 @@ from gateway.evaluation.results import (
     Run,
 )
 from gateway.observability.metrics import Metrics
+from gateway.ports import Encoder
 from gateway.settings import load_settings
 from gateway.vectorstores.memory import MemoryStore
 
@@ -70,7 +71,7 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def fake_runtime(
-    encoder: FakeEncoder | None = None,
+    encoder: Encoder | None = None,
     profile: ModelProfile = EMBEDDING_GEMMA_300M,
     **settings: Any,
 ) -> Runtime:

@@ -248,7 +248,7 @@ def _request(spec: CollectionSpec, query: StoreQuery) -> dict[str, Any]:
         "vector": query.vector.tobytes(),
         "exact": query.exact,
         "acorn": wants_acorn(query.where),
-        "coarse": query.coarse,
+        "coarse": None if query.coarse is None else max(query.coarse, query.offset + query.limit),
     }
 
 

@@ -81,7 +81,7 @@ class Asker:
         """Return the engine's request; None when a text has no word to look for."""
         where = None if asked["where"] is None else to_edge_filter(asked["where"])
         build = self._dense if kind == DENSE else self._lexical
-        if (parts := build(asked, limit, where)) is None:
+        if (parts := build(asked, where)) is None:
             return None
         return qe.QueryRequest(
             limit=limit,
@@ -92,7 +92,7 @@ class Asker:
             **parts,
         )
 
-    def _dense(self, asked: Mapping[str, Any], limit: int, where: Any) -> dict[str, Any]:
+    def _dense(self, asked: Mapping[str, Any], where: Any) -> dict[str, Any]:
         vector = np.frombuffer(asked["vector"], np.float32)
         params = search_params(tuning_of(self.spec), exact=asked["exact"], acorn=asked["acorn"])
         query = qe.Query.Nearest(vector.tolist(), using=VECTOR_NAME)
@@ -101,14 +101,14 @@ class Asker:
             return {"query": query, "params": params}
         short = shorten(vector[np.newaxis, :], self.spec["coarse"])[0]
         first = qe.Prefetch(
-            limit=max(asked["coarse"], limit),
+            limit=asked["coarse"],
             query=qe.Query.Nearest(short.tolist(), using=COARSE_NAME),
             filter=where,
             params=params,
         )
         return {"query": query, "prefetches": [first]}
 
-    def _lexical(self, asked: Mapping[str, Any], _limit: int, _where: Any) -> dict[str, Any] | None:
+    def _lexical(self, asked: Mapping[str, Any], _where: Any) -> dict[str, Any] | None:
         words, weights = query_vector(Lexical(**self.spec["lexical"]), asked["text"])
         if not words:
             return None

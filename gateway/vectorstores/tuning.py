@@ -27,7 +27,7 @@ ACORN_SELECTIVITY: Final = 0.6
 
 def index_threshold_kb(size: int, points: int = INDEX_FROM) -> int:
     """Size in KB of so many float32 vectors, the unit in which the engine counts."""
-    return points * size * 4 // 1024
+    return max(1, points * size * 4 // 1024)  # 0 would switch indexing off
 
 
 def full_scan_kb(size: int) -> int:

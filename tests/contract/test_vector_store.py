@@ -2,9 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -27,52 +25,17 @@ from gateway.errors import (
 from gateway.ports import VectorStore
 from gateway.vectorstores.memory import MemoryStore
 from tests.contract.stores import (
-    LOCAL,
     SIZE,
     SPEC,
     asking,
     drained,
     made,
-    open_store,
     random_filter,
     random_metadata,
     unit,
 )
 
 pytestmark = pytest.mark.anyio
-
-SERVERS = ("v1.16.0", "v1.19.0")
-
-
-@pytest.fixture(scope="session")
-def servers() -> Iterator[dict[str, str]]:
-    """Qdrant containers by tag, started when a test asks for the first one."""
-    from testcontainers.core.container import DockerContainer  # noqa: PLC0415
-    from testcontainers.core.wait_strategies import HttpWaitStrategy  # noqa: PLC0415
-
-    found: dict[str, str] = {}
-    running: list[DockerContainer] = []
-    for tag in SERVERS:
-        ready = HttpWaitStrategy(6333, "/readyz").for_status_code(200)
-        container = DockerContainer(f"qdrant/qdrant:{tag}").with_exposed_ports(6333, 6334)
-        running.append(container.waiting_for(ready).start())
-        host = container.get_container_host_ip()
-        rest, grpc = container.get_exposed_port(6333), container.get_exposed_port(6334)
-        found[tag] = f"http://{host}:{rest}|{grpc}"
-    yield found
-    for container in running:
-        container.stop()
-
-
-@pytest.fixture(params=[*LOCAL, *(pytest.param(tag, marks=pytest.mark.docker) for tag in SERVERS)])
-async def store(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> AsyncGenerator[VectorStore, None]:
-    kind: str = request.param
-    target = request.getfixturevalue("servers")[kind] if kind in SERVERS else kind
-    async with open_store(target, tmp_path) as opened:
-        await opened.ensure(SPEC)
-        yield opened
 
 
 async def test_a_new_collection_is_described_and_listed(store: VectorStore) -> None:

@@ -27,7 +27,7 @@ from gateway.evaluation.results import (
 )
 from gateway.evaluation.searching import Searcher
 from gateway.evaluation.statistics import compare
-from gateway.evaluation.told import warnings_of
+from gateway.evaluation.told import hidden_by_depth, warnings_of
 from gateway.observability.versions import own_versions, package_versions
 from gateway.retrieval.stages import Mode
 
@@ -62,6 +62,7 @@ async def evaluate(
                 for stage in _stages(plan, runs):
                     configuration = _configuration(runtime, plan, tuned, stage, indexed=indexed)
                     sized = replace(index, **_bytes(tuned, indexed=indexed))
+                    told += hidden_by_depth(plan, configuration, sized)
                     runs.append(await searcher.run(spec.name, configuration, sized))
     return Report(
         dataset=_dataset(golden),

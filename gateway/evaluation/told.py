@@ -5,10 +5,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from gateway.evaluation.golden import GoldenSet
+from gateway.evaluation.plan import Plan
+from gateway.evaluation.results import Configuration, Index
 
 FEW: Final = 50
 """Fewer queries than this make wide intervals."""
 _NUMBERED: Final = 5
+_GROUPED: Final = 4
 
 
 def warnings_of(
@@ -29,6 +32,20 @@ def warnings_of(
         told.append(f"{queries} queries are few: look at the intervals before the means")
     told += [f"{count} of {queries} queries: {text}" for text, count in _summed(searched)]
     return tuple(told)
+
+
+def hidden_by_depth(plan: Plan, configuration: Configuration, index: Index) -> list[str]:
+    """Say so where a search scores so much of the set again that quantising it can lose nothing.
+
+    Grouping by document asks for four chunks per document wanted, twice as many are scored again.
+    """
+    rescored = min(index.chunks, plan.depth * _GROUPED * 2)
+    if configuration.quantization == "none" or rescored * 2 <= index.chunks:
+        return []
+    return [
+        f"{rescored} of {index.chunks} chunks are scored again by their full vectors in each search, "
+        "which hides what quantisation loses: measure --top 10, or a larger set"
+    ]
 
 
 def _summed(searched: Counter[str]) -> list[tuple[str, int]]:

@@ -281,4 +281,5 @@ async def test_quantised_runs_on_the_embedded_engine(tmp_path: Path) -> None:
     assert report.runs[2].index.searched_bytes < report.runs[0].index.searched_bytes / 2
     assert report.runs[2].index.stored_bytes > report.runs[0].index.stored_bytes
     assert [run.metrics["ndcg@10"] for run in report.runs] == pytest.approx([1.0] * 4)
+    assert any("5 of 5 chunks are scored again" in text for text in report.warnings)
     assert not (tmp_path / "mine").exists()

@@ -19,7 +19,7 @@ from gateway.embedding.profile import Task
 from gateway.errors import InvalidRequest
 from gateway.evaluation.gate import MAX_DROP, Regression, load_baseline, regressions
 from gateway.evaluation.opening import Asked, evaluate_configured
-from gateway.evaluation.plan import DEPTH, STAGES, SWEPT, Plan
+from gateway.evaluation.plan import ALL_STAGES, DEPTH, STAGES, SWEPT, Plan
 from gateway.evaluation.results import Report
 from gateway.evaluation.scratch import cache_folder
 from gateway.evaluation.written import write_report
@@ -34,7 +34,9 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="Judgments to use: qrels/SPLIT.tsv [default: test].")
     ] = None,
-    stages: Annotated[str, typer.Option(help="Stages to run, comma separated.")] = ",".join(STAGES),
+    stages: Annotated[
+        str, typer.Option(help=f"Stages to run, comma separated: {', '.join(ALL_STAGES)}.")
+    ] = ",".join(STAGES),
     limit_queries: Annotated[
         int | None, typer.Option(metavar="N", help="Measure the first N queries only.")
     ] = None,
@@ -81,6 +83,14 @@ def evaluate(
             metavar="DIR",
             help="Where vectors are kept, so that a run goes on where another ended "
             "[default: evaluation/ under data_dir].",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
+    coarse: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Search short vectors of this size first; compare with the stage exact.",
             rich_help_panel=_INDEX,
         ),
     ] = None,
@@ -157,6 +167,7 @@ def evaluate(
             stages=tuple(dict.fromkeys(part.strip() for part in stages.split(",") if part.strip())),
             sizes=tuple(dict.fromkeys(size or ())),
             quantizations=tuple(dict.fromkeys(quantization or ())),
+            coarse=coarse,
             depth=top,
             whole=whole,
             lexical=_lexical(language, average_words),

@@ -24,7 +24,7 @@ async def searched_collection(
     if plan.collection is not None:
         yield await _existing(runtime, golden, plan)
         return
-    spec = runtime.collections.spec(SCRATCH, size=size, lexical=plan.lexical)
+    spec = runtime.collections.spec(SCRATCH, size=size, lexical=plan.lexical, coarse=plan.coarse)
     try:
         how = ingest_whole if plan.whole else ingest
         made = await how(runtime, golden, spec, progress)

@@ -8,11 +8,11 @@ from typing import Final
 
 from gateway.bootstrap import Runtime
 from gateway.domain.collections import CollectionSpec, Quantization
-from gateway.domain.footprint import footprint
+from gateway.domain.footprint import FLOAT, footprint
 from gateway.errors import InvalidRequest
 from gateway.evaluation.collection import searched_collection
 from gateway.evaluation.golden import GoldenSet
-from gateway.evaluation.plan import Plan, Progress, silent
+from gateway.evaluation.plan import EXACT, Plan, Progress, silent
 from gateway.evaluation.recommend import recommend
 from gateway.evaluation.results import (
     PRIMARY,
@@ -59,9 +59,9 @@ async def evaluate(
             told += problems
             await searcher.warm(spec.size)
             async for tuned, indexed in _tuned(runtime, plan, spec):
-                for stage in _stages(plan, runs):
+                for stage in _stages(plan, spec.size, runs):
                     configuration = _configuration(runtime, plan, tuned, stage, indexed=indexed)
-                    sized = replace(index, **_bytes(tuned, indexed=indexed))
+                    sized = replace(index, **_bytes(tuned, stage, indexed=indexed))
                     told += hidden_by_depth(plan, configuration, sized)
                     runs.append(await searcher.run(spec.name, configuration, sized))
     return Report(
@@ -78,15 +78,17 @@ async def evaluate(
 
 
 def _sizes(runtime: Runtime, plan: Plan) -> Sequence[int | None]:
-    if plan.collection is not None and (plan.sizes or plan.sweep):
+    if plan.collection is not None and (plan.sizes or plan.indexed or plan.coarse):
         raise InvalidRequest(
-            f"collection {plan.collection!r} has its own size; leave --size and --sweep out, or leave "
-            "--collection out to index the set at any size"
+            f"collection {plan.collection!r} has its own size and form; leave --size, --coarse, "
+            "--quantization and --sweep out, or leave --collection out to index the set in any form"
         )
     profile = runtime.embedder.profile
     for size in plan.sizes:
         profile.require_size(size)
-    return plan.sizes or (profile.sizes if plan.sweep else (None,))
+    if not plan.sweep or plan.sizes:
+        return plan.sizes or (None,)
+    return [size for size in profile.sizes if plan.coarse is None or size > plan.coarse]
 
 
 async def _tuned(
@@ -109,16 +111,19 @@ async def _tuned(
             return
 
 
-def _stages(plan: Plan, runs: Sequence[Run]) -> list[str]:
-    """Stages still to run: words are the same at every size, so they are searched once."""
-    done = {run.configuration.stage for run in runs}
-    return [stage for stage in plan.stages if stage != Mode.LEXICAL or stage not in done]
+def _stages(plan: Plan, size: int, runs: Sequence[Run]) -> list[str]:
+    """Stages still to run: words are searched once, and exactly once at a size."""
+    known = [run.configuration for run in runs]
+    done = {each.stage for each in known if each.stage == Mode.LEXICAL}
+    done |= {each.stage for each in known if each.stage == EXACT and each.size == size}
+    return [stage for stage in plan.stages if stage not in done]
 
 
-def _bytes(spec: CollectionSpec, *, indexed: bool) -> dict[str, int]:
+def _bytes(spec: CollectionSpec, stage: str, *, indexed: bool) -> dict[str, int]:
     """Vector bytes of a chunk that are looked through, and all that are stored."""
     found = footprint(spec, indexed=indexed)
-    return {"searched_bytes": found.searched, "stored_bytes": found.total}
+    searched = FLOAT * spec.size if stage == EXACT else found.searched
+    return {"searched_bytes": searched, "stored_bytes": found.total}
 
 
 def _configuration(
@@ -136,7 +141,8 @@ def _configuration(
     }
     if plan.collection is not None:
         options |= {"collection": plan.collection, "chunks": None}
-    kind = spec.tuning.quantization if indexed else Quantization.NONE
+    plain = stage == EXACT or not indexed
+    kind = Quantization.NONE if plain else spec.tuning.quantization
     return Configuration(
         name=_name(plan, stage, spec.size, kind),
         stage=stage,
@@ -144,7 +150,7 @@ def _configuration(
         space=spec.space,
         size=spec.size,
         quantization=kind.value,
-        coarse=spec.coarse,
+        coarse=None if stage == EXACT else spec.coarse,
         options=options,
     )
 
@@ -154,7 +160,8 @@ def _name(plan: Plan, stage: str, size: int, kind: Quantization) -> str:
     if stage == Mode.LEXICAL:
         return stage
     sized = [str(size)] if plan.sweep or len(plan.sizes) > 1 else []
-    return " ".join([stage, *sized, *([kind.value] if plan.indexed else [])])
+    quantised = [kind.value] if plan.indexed and stage != EXACT else []
+    return " ".join([stage, *sized, *quantised])
 
 
 def _comparisons(runs: Sequence[Run]) -> tuple[Comparison, ...]:

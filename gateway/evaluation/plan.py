@@ -11,6 +11,10 @@ from gateway.retrieval.pipeline import MOST_HITS, SearchOptions
 from gateway.retrieval.stages import Mode
 
 STAGES: Final = (Mode.DENSE.value, Mode.LEXICAL.value, Mode.HYBRID.value)
+"""What is run unless it is said otherwise."""
+EXACT: Final = "exact"
+"""Dense search of every full vector: the bar for an index, quantisation and a first short pass."""
+ALL_STAGES: Final = (EXACT, *STAGES)
 SWEPT: Final = (Quantization.NONE, Quantization.INT8, Quantization.BINARY)
 """Quantisations of a sweep unless others are asked for."""
 DEPTH: Final = 100
@@ -29,9 +33,10 @@ def silent(_what: str, _done: int, _total: int) -> None:
 class Plan:
     """How to index and search a golden set.
 
-    `stages` are modes of search; `sizes` the vector sizes to index at (the default size when empty);
+    `stages` are modes of search, or `exact`; `sizes` the vector sizes to index at (the default size when empty);
     `quantizations` how vectors are searched (as a new collection is when empty).
-    `depth` is how many documents of a ranking are kept. `whole` embeds every document as one text,
+    `coarse` is the size of short vectors to store beside, for a first pass. `depth` is how many
+    documents of a ranking are kept. `whole` embeds every document as one text,
     its end cut off where the model's limit is, as publishers of figures do. `collection` is an
     existing one to search instead of indexing the corpus. `sweep` takes every size of the model, and
     some quantisations, and recommends a run that is within `max_drop` of the best and within `max_bytes_per_chunk`.
@@ -40,6 +45,7 @@ class Plan:
     stages: tuple[str, ...] = STAGES
     sizes: tuple[int, ...] = ()
     quantizations: tuple[Quantization, ...] = ()
+    coarse: int | None = None
     depth: int = DEPTH
     whole: bool = False
     lexical: Lexical = field(default_factory=Lexical)
@@ -53,7 +59,7 @@ class Plan:
         if not 1 <= self.depth <= MOST_HITS:
             raise InvalidRequest(f"--top is {self.depth}; take 1-{MOST_HITS}")
         if not self.stages:
-            raise InvalidRequest(f"no stage to run; take some of {', '.join(STAGES)}")
+            raise InvalidRequest(f"no stage to run; take some of {', '.join(ALL_STAGES)}")
         for stage in self.stages:
             require_stage(stage)
 
@@ -74,8 +80,8 @@ def require_stage(stage: str) -> str:
     Raises:
         InvalidRequest: names those that can.
     """
-    if stage not in STAGES:
-        raise InvalidRequest(f"no stage {stage!r}; take {', '.join(STAGES)}")
+    if stage not in ALL_STAGES:
+        raise InvalidRequest(f"no stage {stage!r}; take {', '.join(ALL_STAGES)}")
     return stage
 
 
@@ -83,7 +89,8 @@ def options_of(stage: str, plan: Plan, limit: int, *, by_document: bool = True) 
     """Return how to search at a stage; a query over the model's limit loses its end."""
     return SearchOptions(
         task=plan.task,
-        mode=Mode(stage),
+        mode=Mode.DENSE if stage == EXACT else Mode(stage),
+        exact=stage == EXACT,
         limit=limit,
         by_document=by_document,
         allow_prompted=True,
@@ -93,4 +100,4 @@ def options_of(stage: str, plan: Plan, limit: int, *, by_document: bool = True) 
 
 def needs_words(stages: Sequence[str]) -> bool:
     """Tell whether a stage searches by words."""
-    return any(stage != Mode.DENSE for stage in stages)
+    return not {Mode.DENSE.value, EXACT}.issuperset(stages)

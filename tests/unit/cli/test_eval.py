@@ -93,7 +93,7 @@ def test_the_gate_fails_what_is_worse_and_names_it(shell: Shell) -> None:
     [
         (("nowhere",), "does not exist"),
         (("little", "--split", "dev"), "no split 'dev'; give --split: test"),
-        (("little", "--stages", "sparse"), "no stage 'sparse'; take dense, lexical, hybrid"),
+        (("little", "--stages", "sparse"), "no stage 'sparse'; take exact, dense, lexical, hybrid"),
         (("little", "--stages", ","), "no stage to run"),
         (("little", "--top", "0"), "take 1-1000"),
         (("little", "--top", "1000000"), "take 1-1000"),

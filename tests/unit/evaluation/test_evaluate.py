@@ -144,6 +144,17 @@ async def test_a_sweep_recommends_the_fewest_bytes_that_are_as_good(golden: Gold
     assert [each.size for each in report.published[:2]] == [768, 512]
 
 
+async def test_a_first_pass_over_short_vectors_beside_exact_search(golden: GoldenSet) -> None:
+    plan = Plan(sweep=True, coarse=256, stages=("exact", "dense"))
+    runs = {run.name: run for run in (await evaluate(fake_runtime(), golden, plan)).runs}
+    assert list(runs) == ["exact 768", "dense 768 none", "exact 512", "dense 512 none"]
+    assert [run.configuration.coarse for run in runs.values()] == [None, 256, None, 256]
+    assert runs["exact 768"].index.searched_bytes == 3 * runs["dense 768 none"].index.searched_bytes
+    assert runs["dense 768 none"].metrics == runs["exact 768"].metrics
+    with pytest.raises(InvalidRequest, match="not shorter than the collection's size"):
+        await evaluate(fake_runtime(), golden, Plan(sizes=(256,), coarse=512))
+
+
 async def test_whole_documents_are_cut_at_the_limit_and_that_is_told(tmp_path: Path) -> None:
     long = {**DOCUMENTS, "otters": DOCUMENTS["otters"] + " more words follow" * 200}
     golden = GoldenSet.load(write_set(tmp_path, documents=long))
@@ -238,7 +249,9 @@ async def test_what_cannot_be_evaluated_is_refused(golden: GoldenSet) -> None:
         await evaluate(runtime, golden, Plan(collection="mine", sizes=(128,)))
     with pytest.raises(InvalidRequest, match="no size 100"):
         await evaluate(runtime, golden, Plan(sizes=(100,)))
-    with pytest.raises(InvalidRequest, match="no stage 'sparse'; take dense, lexical, hybrid"):
+    with pytest.raises(
+        InvalidRequest, match="no stage 'sparse'; take exact, dense, lexical, hybrid"
+    ):
         Plan(stages=("sparse",))
     with pytest.raises(InvalidRequest, match="take 1-1000"):
         Plan(depth=0)
@@ -272,14 +285,14 @@ async def test_quantised_runs_on_the_embedded_engine(tmp_path: Path) -> None:
     settings = load_settings({"encoder": "fake", "data_dir": tmp_path / "mine"}, environ={})
     write_set(tmp_path / "little", qrels=QRELS)
     kinds = (Quantization.NONE, Quantization.INT8)
-    plan = Plan(stages=("dense", "hybrid"), quantizations=kinds)
+    plan = Plan(stages=("exact", "dense", "hybrid"), quantizations=kinds)
     report = await evaluate_configured(
         settings, Asked(tmp_path / "little"), plan, cache=tmp_path / "cache", progress=silent
     )
-    names = ["dense none", "hybrid none", "dense int8", "hybrid int8"]
+    names = ["exact", "dense none", "hybrid none", "dense int8", "hybrid int8"]
     assert [run.name for run in report.runs] == names
-    assert report.runs[2].index.searched_bytes < report.runs[0].index.searched_bytes / 2
-    assert report.runs[2].index.stored_bytes > report.runs[0].index.stored_bytes
-    assert [run.metrics["ndcg@10"] for run in report.runs] == pytest.approx([1.0] * 4)
+    assert report.run("dense int8").index.searched_bytes < report.runs[1].index.searched_bytes / 2
+    assert report.run("dense int8").index.stored_bytes > report.runs[1].index.stored_bytes
+    assert [run.metrics["ndcg@10"] for run in report.runs] == pytest.approx([1.0] * 5)
     assert any("5 of 5 chunks are scored again" in text for text in report.warnings)
     assert not (tmp_path / "mine").exists()

@@ -123,6 +123,41 @@ class Encoder(Protocol):
     async def aclose(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class RerankerInfo:
+    """What a reranker says of itself: its source, the model it serves, the form of its scores.
+
+    `raw` scores are the model's own numbers; others are probabilities, 0 to 1.
+    """
+
+    kind: str
+    model_id: str
+    raw: bool = False
+
+
+class Reranker(Protocol):
+    """Scores texts against a query by reading both together: a cross-encoder.
+
+    A text longer than the model reads is cut at its end; nothing else of it is changed.
+    """
+
+    @property
+    def info(self) -> RerankerInfo: ...
+
+    async def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Return the score of each text, in the order of the texts; higher is more relevant.
+
+        Raises:
+            InvalidRequest: the server refuses an input.
+            UpstreamError: the model's server failed after bounded retries.
+        """
+        ...
+
+    async def health(self) -> Health: ...
+
+    async def aclose(self) -> None: ...
+
+
 class VectorStore(Protocol):
     """Collections of embedded chunks. Every write returns only when it survives `kill -9`.
 

@@ -16,6 +16,8 @@ NDJSON: Final = "application/x-ndjson"
 SHOWN: Final = 5
 """Most mistakes of one body that an answer lists."""
 
+_FORMS: Final = frozenset({"bool", "int", "float", "str"})
+
 AnyRequest = Request[Any, Any, Any]
 M = TypeVar("M", bound=BaseModel)
 
@@ -136,9 +138,22 @@ def _mistakes(exc: ValidationError, body: bytes) -> InvalidRequest:
     errors = exc.errors(include_url=False, include_input=False, include_context=False)
     if errors[0]["type"] == "json_invalid":
         return malformed(body, errors[0]["msg"])
-    said = [f"{json_path(e['loc']) or 'the body'}: {_words(e['type'], e['msg'])}" for e in errors]
+    places = [json_path(_named(error["loc"])) for error in errors]
+    kept = [
+        (place, _words(error["type"], error["msg"]))
+        for place, error in zip(places, errors, strict=True)
+        if not any(other.startswith(f"{place}.") for other in places)
+    ]
+    said = [f"{place or 'the body'}: {words}" for place, words in kept]
     more = f" (and {len(said) - SHOWN} more)" if len(said) > SHOWN else ""
-    return InvalidRequest("; ".join(said[:SHOWN]) + more, field=json_path(errors[0]["loc"]) or None)
+    return InvalidRequest("; ".join(said[:SHOWN]) + more, field=kept[0][0] or None)
+
+
+def _named(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Leave out of a place which form of several was tried: its type's name is not in the JSON."""
+    return tuple(
+        part for part in loc if isinstance(part, int) or not (part in _FORMS or part[:1].isupper())
+    )
 
 
 def _words(kind: str, message: str) -> str:

@@ -117,7 +117,19 @@ def problem(
     """Answer with problem+json, and with the report of an ingest that failed or was stopped."""
     failure = read(exc)
     note(exc, failure)
-    body = Problem(
+    return Response(
+        body_of(request, failure, report).model_dump_json(exclude_none=True).encode(),
+        status_code=failure.status,
+        media_type=PROBLEM_JSON,
+        headers=failure.headers,
+    )
+
+
+def body_of(
+    request: Request[Any, Any, Any], failure: Failure, report: IngestResponse | None = None
+) -> Problem:
+    """Return the problem details of a failure."""
+    return Problem(
         type=TYPE_PREFIX + failure.slug,
         title=failure.title,
         status=failure.status,
@@ -130,12 +142,6 @@ def problem(
         stored_space=failure.stored_space,
         offered_space=failure.offered_space,
         report=report,
-    )
-    return Response(
-        body.model_dump_json(exclude_none=True).encode(),
-        status_code=failure.status,
-        media_type=PROBLEM_JSON,
-        headers=failure.headers,
     )
 
 

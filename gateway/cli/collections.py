@@ -1,5 +1,6 @@
 """`gateway collections`."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -16,10 +17,12 @@ from gateway.cli.common import (
     run,
     runtime_of,
 )
-from gateway.domain.collections import CollectionInfo
+from gateway.cli.ingest import parse_fields
+from gateway.domain.collections import CollectionInfo, Lexical
 from gateway.errors import InvalidRequest
+from gateway.retrieval.collections import UNSET
 
-app = typer.Typer(no_args_is_help=True, help="List, show and delete collections.")
+app = typer.Typer(no_args_is_help=True, help="List, show, make, tune and delete collections.")
 Name = Annotated[str, typer.Argument(help="Name of the collection.")]
 
 
@@ -58,12 +61,58 @@ def show(name: Name, as_json: Json = False, config: Config = None, assignments: 
         async with runtime_of(read_settings(config, assignments)) as runtime:
             return await runtime.collections.describe(name)
 
-    facts = _facts(run(main))
-    if as_json:
-        print_json(facts)
-        return
-    for key, value in facts.items():
-        out.print(f"[bold]{key}[/]: {value}")
+    _tell(_facts(run(main)), as_json=as_json)
+
+
+@app.command("create")
+def create(
+    name: Name,
+    size: Annotated[int | None, typer.Option(help="Length of the stored vectors.")] = None,
+    coarse: Annotated[
+        int | None, typer.Option(help="Size of short vectors beside, for a first pass.")
+    ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(help="Stop words and stemmer: english, russian, ...; auto: by script."),
+    ] = None,
+    lexical: Annotated[
+        bool, typer.Option("--lexical/--no-lexical", help="Index the words of chunks.")
+    ] = True,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--field",
+            help="Metadata field to filter by, as NAME:TYPE; repeat it. Types: keyword, "
+            "integer, float, bool, datetime.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    config: Config = None,
+    assignments: Set = None,
+) -> None:
+    """Make a collection with choices of its own; `gateway ingest` makes one with the defaults.
+
+    Examples:
+
+      gateway collections create docs --size 768 --coarse 128
+
+      gateway collections create mail --language russian --field year:integer
+    """
+
+    async def main() -> CollectionInfo:
+        fields = parse_fields(field or [])
+        chosen = Lexical(language) if language else UNSET
+        async with runtime_of(read_settings(config, assignments)) as runtime:
+            await runtime.collections.create(
+                name,
+                size=size,
+                filter_fields=fields,
+                lexical=chosen if lexical else None,
+                coarse=coarse,
+            )
+            return await runtime.collections.describe(name)
+
+    _tell(_facts(run(main)), as_json=as_json)
 
 
 @app.command("delete")
@@ -94,6 +143,14 @@ def delete(
         out.print(f"deleted {name!r}", markup=False)
 
 
+def _tell(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(facts)
+        return
+    for key, value in facts.items():
+        out.print(f"[bold]{key}[/]: {value}")
+
+
 def _facts(info: CollectionInfo) -> dict[str, Any]:
     spec = info.spec
     return {
@@ -104,4 +161,8 @@ def _facts(info: CollectionInfo) -> dict[str, Any]:
         "distance": "dot",
         "chunks": info.chunks,
         "filter_fields": {key: kind.value for key, kind in spec.filter_fields.items()},
+        "lexical": None if spec.lexical is None else asdict(spec.lexical),
+        "coarse": spec.coarse,
+        "tuning": asdict(spec.tuning),
+        "calibrated": list(spec.calibrations),
     }

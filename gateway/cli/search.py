@@ -4,6 +4,7 @@ import json
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from gateway.api.filters import parse_filter
 from gateway.api.search_wire import search_json
@@ -21,9 +22,11 @@ from gateway.cli.common import (
     run,
     runtime_of,
 )
-from gateway.domain.search import Hit
+from gateway.domain.search import Fusion, FusionMethod, Hit
 from gateway.errors import InvalidFilter
-from gateway.retrieval.pipeline import SearchOptions, SearchResult
+from gateway.retrieval.explanation import Explanation, SearchResult
+from gateway.retrieval.options import SearchOptions
+from gateway.retrieval.query import Group, GroupScore, Mode
 
 SNIPPET = 240
 """Characters of a chunk shown per hit."""
@@ -41,9 +44,42 @@ def search(
         str | None, typer.Option("--filter", help="JSON filter; see docs/how-to/filters.md.")
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Lowest score to return.")] = None,
+    mode: Annotated[
+        Mode,
+        typer.Option(help="By meaning, by words, or both; auto: both where words are indexed."),
+    ] = Mode.AUTO,
+    coarse: Annotated[
+        bool | None,
+        typer.Option("--coarse/--no-coarse", help="Look through short vectors first."),
+    ] = None,
+    fusion: Annotated[
+        FusionMethod, typer.Option(help="How the two halves of a hybrid search are ranked.")
+    ] = FusionMethod.RRF,
+    weights: Annotated[
+        tuple[float, float], typer.Option(help="Weights of meaning and of words (rrf only).")
+    ] = (1.0, 1.0),
+    candidates: Annotated[
+        int, typer.Option(help="Hits of each half that are fused, and that --mmr chooses among.")
+    ] = 100,
+    rerank: Annotated[
+        bool | None,
+        typer.Option("--rerank/--no-rerank", help="Read the best hits again by the reranker."),
+    ] = None,
+    mmr: Annotated[
+        float | None,
+        typer.Option(help="Diversity: 1 is relevance alone, 0 is diversity alone."),
+    ] = None,
     by_document: Annotated[
         bool, typer.Option("--by-document", help="Best chunk of each document only.")
     ] = False,
+    group_score: Annotated[
+        GroupScore, typer.Option(help="What a document is worth, with --by-document.")
+    ] = GroupScore.BEST,
+    neighbours: Annotated[int, typer.Option(help="Chunks to show before and after each hit.")] = 0,
+    also: Annotated[
+        list[str] | None, typer.Option("--also", help="Another wording of the query; repeat it.")
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Use no index at all.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say how it was answered.")] = False,
     allow_prompted: AllowPrompted = False,
     truncate: Truncate = False,
@@ -57,7 +93,11 @@ def search(
 
       gateway search "how are vectors cut?" -c demo
 
+      gateway search "error E1234" -c logs --mode lexical --explain
+
       gateway search "late invoices" -c mail --filter '{"eq": {"metadata.year": 2025}}' --json
+
+      gateway search "how to renew" -c docs --by-document --mmr 0.6 --neighbours 1
     """
 
     async def main() -> SearchResult:
@@ -67,12 +107,21 @@ def search(
             offset=offset,
             where=parse_filter(_json(where)) if where else None,
             score_threshold=threshold,
-            by_document=by_document,
+            mode=mode,
+            coarse=coarse,
+            fusion=Fusion(fusion, weights=weights),
+            candidates=candidates,
+            rerank=rerank,
+            mmr=mmr,
+            group=Group(group_score) if by_document else None,
+            neighbours=neighbours,
+            exact=exact,
+            explain=explain,
             allow_prompted=allow_prompted,
             truncate=truncate,
         )
         async with runtime_of(read_settings(config, assignments)) as runtime:
-            return await runtime.retriever.search(collection, query, options)
+            return await runtime.retriever.search(collection, [query, *(also or [])], options)
 
     result = run(main)
     for warning in result.warnings:
@@ -94,20 +143,50 @@ def _print(result: SearchResult, *, explain: bool) -> None:
     if not result.hits:
         out.print("no hits")
     for rank, hit in enumerate(result.hits, start=1):
-        _print_hit(rank, hit)
+        _print_hit(rank, hit, explain=explain)
     if explain:
-        how = result.explanation
-        out.print(f"prompt {how.prompt!r}, {how.tokens} tokens, space {how.space}", markup=False)
-        steps = ", ".join(f"{s.stage} {s.seconds * 1000:.1f} ms ({s.hits})" for s in how.stages)
-        out.print(f"embed {how.embed_seconds * 1000:.1f} ms, {steps}", markup=False)
+        _print_explained(result.explanation)
 
 
-def _print_hit(rank: int, hit: Hit) -> None:
+def _print_explained(how: Explanation) -> None:
+    facts = [f"mode {how.mode}", f"task {how.task}", f"prompt {how.prompt!r}"]
+    facts += [f"{how.tokens} tokens", f"size {how.size}", f"space {how.space}"]
+    if how.fusion is not None:
+        facts.append(f"fusion {how.fusion.method.value} k={how.fusion.k} {how.fusion.weights}")
+    if how.coarse_size is not None:
+        facts.append(f"first pass over {how.coarse_size} x{how.coarse_oversampling:g}")
+    if how.reranker is not None:
+        facts.append(f"reranked by {how.reranker}")
+    out.print(", ".join(facts), markup=False)
+    table = Table("stage", "in", "out", "ms", box=None)
+    table.add_row("embed", "", "", f"{how.embed_seconds * 1000:.1f}")
+    for stage in how.stages:
+        ms = f"{stage.seconds * 1000:.1f}"
+        table.add_row(stage.stage, str(stage.candidates), str(stage.hits), ms)
+    out.print(table)
+    out.print(f"trace {how.trace_id}", markup=False, style="dim")
+
+
+def _print_hit(rank: int, hit: Hit, *, explain: bool) -> None:
     chunk = hit.chunk
     where = " > ".join(chunk.heading_path) or chunk.title or ""
     out.print(f"[bold]{rank}.[/] [green]{hit.score:.4f}[/]  [cyan]", end="")
     out.print(chunk.document_id, markup=False, style="cyan", end="  ")
-    out.print(where, markup=False, style="dim")
-    snippet = " ".join(chunk.text.split())
-    cut = snippet if len(snippet) <= SNIPPET else snippet[:SNIPPET].rsplit(" ", 1)[0] + " ..."
-    out.print(f"   {cut}", markup=False)
+    out.print(where, markup=False, style="dim", end="")
+    sure = "" if hit.probability is None else f"  relevant with probability {hit.probability:.2f}"
+    out.print(sure, markup=False)
+    for beside in hit.neighbours:
+        if beside.index < chunk.index:
+            out.print(f"   ... {_snippet(beside.text)}", markup=False, style="dim")
+    out.print(f"   {_snippet(chunk.text)}", markup=False)
+    for beside in hit.neighbours:
+        if beside.index > chunk.index:
+            out.print(f"   ... {_snippet(beside.text)}", markup=False, style="dim")
+    if explain:
+        told = ", ".join(f"{s.stage} #{s.rank} {s.score:.4f}" for s in hit.stages)
+        out.print(f"   {told}", markup=False, style="dim")
+
+
+def _snippet(text: str) -> str:
+    joined = " ".join(text.split())
+    return joined if len(joined) <= SNIPPET else joined[:SNIPPET].rsplit(" ", 1)[0] + " ..."

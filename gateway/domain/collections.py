@@ -184,6 +184,21 @@ def require_space(stored: CollectionSpec, offered: str) -> CollectionSpec:
     return stored
 
 
+def require_lexical(spec: CollectionSpec) -> Lexical:
+    """Return how a collection weighs words.
+
+    Raises:
+        InvalidRequest: it has no words indexed.
+    """
+    if spec.lexical is None:
+        raise InvalidRequest(
+            f"collection {spec.name!r} has no lexical vectors: search it by mode dense, or ingest "
+            "into a new collection (new ones have them unless they are switched off)",
+            field="mode",
+        )
+    return spec.lexical
+
+
 def require_same(stored: CollectionSpec, asked: CollectionSpec) -> CollectionSpec:
     """Return the stored spec when `asked` may use it.
 

@@ -26,6 +26,11 @@ def fuse(rankings: Sequence[Ranking], fusion: Fusion) -> dict[UUID, float]:
     return _added([_reciprocal(ranking, fusion.k, weight) for ranking, weight in weighted])
 
 
+def fuse_equals(rankings: Sequence[Ranking], k: int) -> dict[UUID, float]:
+    """Return the fused score of every id where all rankings weigh the same (RRF)."""
+    return _added([_reciprocal(ranking, k, 1.0) for ranking in rankings])
+
+
 def rrf_score(rank: int, k: int, weight: float = 1.0) -> float:
     """Worth of a rank that counts from 1: `1 / (k + rank)`, and with a weight `1 / (k + rank / weight)`.
 

@@ -194,6 +194,7 @@ class Hit:
 
     `space` is what its writer said of the vector; empty where it said nothing. `vector` is there
     when it was asked for. `probability` that the hit is relevant: where the collection is calibrated.
+    `neighbours` are the chunks around it in its document, in order, when they were asked for.
     """
 
     id: UUID
@@ -204,6 +205,7 @@ class Hit:
     space: str = ""
     vector: Vector | None = field(default=None, compare=False)
     probability: float | None = field(default=None, compare=False)
+    neighbours: tuple[Chunk, ...] = field(default=(), compare=False)
 
 
 def ranked(hits: Iterable[Hit]) -> list[Hit]:

@@ -106,6 +106,16 @@ class Embedder:
             task, [Input(text)], size=size, allow_prompted=allow_prompted, truncate=truncate
         )
 
+    def require_inputs(
+        self, task: str, inputs: Sequence[Input], *, allow_prompted: bool = False
+    ) -> None:
+        """Check inputs as `embed` would, without embedding them.
+
+        Raises:
+            UnknownTask, InvalidText, DoublePrompt, InvalidRequest: as `embed`, but for lengths.
+        """
+        self._rendered(task, inputs, allow_prompted, Refusals(partial=False))
+
     def document_counter(self) -> Callable[[str, str | None], int]:
         """Return a *blocking* exact count of a document chunk's tokens: prompt, title, text, specials.
 

@@ -1,7 +1,10 @@
 """Collections of one space: made with the operator's defaults, opened only by their own model."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from enum import Enum
 from types import MappingProxyType
+from typing import Final
 
 from gateway.domain.collections import (
     CollectionInfo,
@@ -21,11 +24,27 @@ LEXICAL = Lexical()
 NO_FIELDS: Mapping[str, FieldType] = MappingProxyType({})
 
 
+class Unset(Enum):
+    """Nothing was asked: the operator's choice holds, or what is stored."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
+
+
 class Collections:
     """What may be done to collections with the configured model."""
 
-    def __init__(self, embedder: Embedder, store: VectorStore, *, size: int | None = None) -> None:
-        """Use `size` for new collections (the profile's default when None).
+    def __init__(
+        self,
+        embedder: Embedder,
+        store: VectorStore,
+        *,
+        size: int | None = None,
+        lexical: Lexical | None = LEXICAL,
+    ) -> None:
+        """Make new collections of `size` (the profile's default when None), words weighed so.
 
         Raises:
             UnsupportedSize: the profile has no such size.
@@ -34,6 +53,7 @@ class Collections:
         self._embedder = embedder
         self._store = store
         self._audit = Audit(embedder, store)
+        self._lexical = lexical
         self._size = profile.require_size(profile.default_size if size is None else size)
 
     def spec(
@@ -42,12 +62,12 @@ class Collections:
         *,
         size: int | None = None,
         filter_fields: Mapping[str, FieldType] = NO_FIELDS,
-        lexical: Lexical | None = LEXICAL,
+        lexical: Lexical | Unset | None = UNSET,
         coarse: int | None = None,
     ) -> CollectionSpec:
         """Describe a collection of the configured model; nothing is created.
 
-        Its words are indexed unless `lexical` is None. `coarse` is the size of short vectors to
+        Its words are indexed, as the operator says, unless `lexical` is None. `coarse` is the size of short vectors to
         store beside, one of the model's.
 
         Raises:
@@ -61,7 +81,7 @@ class Collections:
             space=self._embedder.space,
             size=self._size if size is None else profile.require_size(size),
             filter_fields=filter_fields,
-            lexical=lexical,
+            lexical=self._lexical if isinstance(lexical, Unset) else lexical,
             coarse=None if coarse is None else profile.require_size(coarse),
         )
 
@@ -71,17 +91,28 @@ class Collections:
         *,
         size: int | None = None,
         filter_fields: Mapping[str, FieldType] = NO_FIELDS,
-        lexical: Lexical | None = LEXICAL,
+        lexical: Lexical | Unset | None = UNSET,
         coarse: int | None = None,
     ) -> CollectionSpec:
-        """Create a collection, or return the stored one when it is the same.
+        """Create a collection, or return the stored one when it is as asked.
+
+        Of one that exists, words and short vectors are compared only where something was asked.
 
         Raises:
             SpaceMismatch, CollectionMismatch: it exists with another model, size or schema.
         """
-        return await self._store.ensure(
-            self.spec(name, size=size, filter_fields=filter_fields, lexical=lexical, coarse=coarse)
+        spec = self.spec(
+            name, size=size, filter_fields=filter_fields, lexical=lexical, coarse=coarse
         )
+        try:
+            stored = await self._store.spec(name)
+        except CollectionNotFound:
+            return await self._store.ensure(spec)
+        if isinstance(lexical, Unset):
+            spec = replace(spec, lexical=stored.lexical)
+        if coarse is None:
+            spec = replace(spec, coarse=stored.coarse)
+        return await self._store.ensure(spec)
 
     async def open(self, name: str) -> CollectionSpec:
         """Return the spec of a collection that the configured model may read and write.

@@ -13,6 +13,7 @@ from gateway.domain.search import DenseQuery
 from gateway.domain.vectors import Matrix
 from gateway.errors import InvalidRequest
 from gateway.ports import VectorStore
+from gateway.retrieval.retrieve import coarse_candidates
 
 OVERSAMPLINGS: Final = (1.0, 2.0, 3.0, 4.0, 8.0)
 COARSE_OVERSAMPLINGS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
@@ -133,6 +134,10 @@ class Measuring:
                 break
         return trials
 
+    def _first_pass(self, spec: CollectionSpec) -> int | None:
+        oversampling = None if spec.coarse is None else spec.tuning.coarse_oversampling
+        return coarse_candidates(oversampling, self._plan.limit)
+
     async def _answers(
         self, spec: CollectionSpec, *, exact: bool = False
     ) -> tuple[list[set[UUID]], float]:
@@ -145,7 +150,7 @@ class Measuring:
                 self._plan.limit,
                 spec.space,
                 exact=exact,
-                coarse=None if exact else coarse_candidates(spec, self._plan.limit),
+                coarse=None if exact else self._first_pass(spec),
             )
             started = time.perf_counter()
             hits = await self._store.query(spec.name, query)
@@ -153,13 +158,6 @@ class Measuring:
             found.append({hit.id for hit in hits})
         skipped = len(found) - len(self._queries)
         return found[skipped:], median(times[skipped:])
-
-
-def coarse_candidates(spec: CollectionSpec, wanted: int) -> int | None:
-    """How many candidates a pass over short vectors leaves for `wanted` hits; None: there is none."""
-    if spec.coarse is None:
-        return None
-    return max(wanted, round(wanted * spec.tuning.coarse_oversampling))
 
 
 def _ways(kind: Quantization, *, coarse: bool, indexed: bool) -> Iterator[Tuning]:

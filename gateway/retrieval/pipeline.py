@@ -1,81 +1,52 @@
-"""A search: embed the query, run the stages, say what was done."""
+"""A search: embed what is asked, run the stages, say what was done."""
 
+import asyncio
+import secrets
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 from gateway.domain.collections import CollectionSpec
-from gateway.domain.search import Filter, Hit
+from gateway.domain.search import Hit
 from gateway.embedding.embedder import Embedder
 from gateway.embedding.language import script_warning
-from gateway.embedding.profile import Task
-from gateway.embedding.results import Embeddings
-from gateway.errors import InvalidRequest
+from gateway.embedding.texts import Input
+from gateway.errors import GatewayError, InvalidRequest
 from gateway.events import Searched, Sink, discard
-from gateway.ports import VectorStore
+from gateway.ports import Reranker, VectorStore
 from gateway.retrieval.collections import Collections
-from gateway.retrieval.stages import Mode, Query, Stage, group, page, retrieve
+from gateway.retrieval.declared import require_declared_fields
+from gateway.retrieval.explanation import Explanation, SearchResult, StageTrace
+from gateway.retrieval.options import MOST_QUERIES, SearchOptions, mode_of, query_of, rerank_of
+from gateway.retrieval.query import Ask, Mode, Query, Rerank, Stage
+from gateway.retrieval.retrieve import retrieve
+from gateway.retrieval.stages import calibrated, diversify, group, page, rerank, surround
 
-MOST_HITS = 1_000
-"""Most hits one search returns."""
-DEEPEST = 10_000
-"""Largest offset + limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchOptions:
-    """How to search. `mode` auto is hybrid where the collection indexes words, else dense.
-
-    `by_document` returns the best chunk of each document; `exact` skips indexes.
-
-    `truncate` cuts a query that is over the model's limit, with a warning, instead of refusing it.
-    """
-
-    task: str = Task.QUERY
-    mode: Mode = Mode.AUTO
-    limit: int = 10
-    offset: int = 0
-    where: Filter | None = None
-    score_threshold: float | None = None
-    by_document: bool = False
-    exact: bool = False
-    allow_prompted: bool = False
-    truncate: bool = False
+_AT_ONCE: Final = 8
+"""Searches of one batch that run side by side."""
 
 
 @dataclass(frozen=True, slots=True)
-class StageTrace:
-    """One stage as it ran: hits out and seconds spent."""
+class Search:
+    """One search of a batch: several texts are searched each, and their ranks fused."""
 
-    stage: str
-    hits: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """How a search was answered: the exact prompt, the space, tokens read, stages in order."""
-
-    task: str
-    prompt: str
-    space: str
-    size: int
-    tokens: int
-    embed_seconds: float
-    stages: tuple[StageTrace, ...]
+    texts: tuple[str, ...]
+    options: SearchOptions
 
 
 @dataclass(frozen=True, slots=True)
-class SearchResult:
-    """Hits, best first, with the explanation and any warnings for the caller."""
+class _Asked:
+    """The texts of a search with their vectors, the tokens read, and what to say of them."""
 
-    hits: Sequence[Hit]
-    explanation: Explanation
+    asks: tuple[Ask, ...]
+    tokens: int = 0
+    seconds: float = 0.0
     warnings: tuple[str, ...] = ()
 
 
 class Retriever:
-    """Searches collections of the embedder's space."""
+    """Searches collections of the embedder's space; reranks where a reranker is given."""
 
     def __init__(
         self,
@@ -83,108 +54,159 @@ class Retriever:
         store: VectorStore,
         collections: Collections,
         *,
+        reranker: Reranker | None = None,
+        usual_rerank: Rerank | None = None,
         sink: Sink = discard,
     ) -> None:
         self._embedder = embedder
+        self._store = store
         self._collections = collections
+        self._reranker = reranker
+        self._usual = usual_rerank
         self._sink = sink
-        self._stages: Mapping[str, Stage] = {
-            "retrieve": retrieve(store),
-            "group": group,
-            "page": page,
-        }
+
+    @property
+    def space(self) -> str:
+        """Fingerprint of the space that is searched."""
+        return self._embedder.space
 
     async def search(
-        self, collection: str, text: str, options: SearchOptions | None = None
+        self, collection: str, text: str | Sequence[str], options: SearchOptions | None = None
     ) -> SearchResult:
-        """Rank the chunks of a collection against one text.
+        """Rank the chunks of a collection against one text, or against several fused by rank.
 
         Raises:
             CollectionNotFound, SpaceMismatch: the collection is missing or another model's.
-            InvalidRequest: the text, task, filter or page cannot be served.
-            UpstreamError: the encoder or the store failed.
+            InvalidRequest: the text, task, filter, page or a stage cannot be served.
+            UpstreamError: the encoder, the store or the reranker failed.
         """
-        options = options or SearchOptions()
-        _require_page(options)
-        started = time.perf_counter()
+        texts = (text,) if isinstance(text, str) else tuple(text)
+        search = Search(texts, options or SearchOptions())
+        return await self._serve(await self._collections.open(collection), search)
+
+    async def search_many(
+        self, collection: str, searches: Sequence[Search | GatewayError]
+    ) -> list[SearchResult | GatewayError]:
+        """Answer several searches of one collection; one that cannot be served spoils no other.
+
+        In place of a search its error may be given already, and comes back as it is.
+
+        Raises:
+            CollectionNotFound, SpaceMismatch: the collection is missing or another model's.
+        """
         spec = await self._collections.open(collection)
-        embedded = await self._embedder.embed_one(
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(search: Search | GatewayError) -> SearchResult | GatewayError:
+            if isinstance(search, GatewayError):
+                return search
+            async with slots:
+                try:
+                    return await self._serve(spec, search)
+                except GatewayError as exc:
+                    return exc
+
+        return list(await asyncio.gather(*map(one, searches)))
+
+    async def _serve(self, spec: CollectionSpec, search: Search) -> SearchResult:
+        started = time.perf_counter()
+        asked = await self._ask(spec, search)
+        seconds = time.perf_counter() - started
+        return await self._answer(spec, search, replace(asked, seconds=seconds))
+
+    async def _ask(self, spec: CollectionSpec, search: Search) -> _Asked:
+        """Check the texts, and embed them unless only their words are looked for."""
+        texts, options = search.texts, search.options
+        if not 1 <= len(texts) <= MOST_QUERIES:
+            raise InvalidRequest(
+                f"a search has 1-{MOST_QUERIES} texts, got {len(texts)}", field="queries"
+            )
+        self._embedder.profile.prompt(options.task)
+        require_declared_fields(spec, options.where)
+        rerank_of(options, self._reranker, self._usual)
+        inputs = [Input(text) for text in texts]
+        if mode_of(spec, options.mode) is Mode.LEXICAL:
+            self._embedder.require_inputs(
+                options.task, inputs, allow_prompted=options.allow_prompted
+            )
+            return _Asked(tuple(map(Ask, texts)))
+        embedded = await self._embedder.embed(
             options.task,
-            text,
+            inputs,
             size=spec.size,
             allow_prompted=options.allow_prompted,
             truncate=options.truncate,
         )
-        embed_seconds = time.perf_counter() - started
-        hits, traces = await self._run(_query(spec, text, embedded, options))
-        explanation = Explanation(
-            task=options.task,
-            prompt=self._embedder.profile.prompt(options.task),
-            space=spec.space,
-            size=spec.size,
-            tokens=embedded.tokens,
-            embed_seconds=embed_seconds,
-            stages=traces,
-        )
-        self._sink(Searched(collection, len(hits), time.perf_counter() - started))
-        return SearchResult(hits, explanation, self._warnings(text, embedded))
-
-    def _warnings(self, text: str, embedded: Embeddings) -> tuple[str, ...]:
-        script = script_warning(self._embedder.profile, text)
+        scripts = [script_warning(self._embedder.profile, text) for text in texts]
         cut = [
             f"the query was cut: the model read {each.tokens} tokens of it, {each.lost} are lost"
             for each in embedded.truncated
         ]
-        return (*([script] if script else []), *cut)
+        return _Asked(
+            asks=tuple(map(Ask, texts, embedded.vectors)),
+            tokens=embedded.tokens,
+            warnings=(*dict.fromkeys(filter(None, scripts)), *cut),
+        )
 
-    async def _run(self, query: Query) -> tuple[Sequence[Hit], tuple[StageTrace, ...]]:
+    async def _answer(self, spec: CollectionSpec, search: Search, asked: _Asked) -> SearchResult:
+        options = search.options
+        started = time.perf_counter()
+        reranks = rerank_of(options, self._reranker, self._usual)
+        query = query_of(spec, options, reranks, asked.asks)
+        hits, traces = await self._run(spec, query)
+        spent = asked.seconds + time.perf_counter() - started
+        self._sink(Searched(spec.name, len(hits), spent))
+        explanation = self._explained(spec, query, options, asked, traces)
+        return SearchResult(hits, explanation, (*asked.warnings, *query.warnings))
+
+    async def _run(
+        self, spec: CollectionSpec, query: Query
+    ) -> tuple[Sequence[Hit], tuple[StageTrace, ...]]:
         hits: Sequence[Hit] = ()
         traces: list[StageTrace] = []
-        for name, stage in self._stages.items():
-            started = time.perf_counter()
+        for name, stage in self._stages(spec, query).items():
+            started, before = time.perf_counter(), len(hits)
             hits = await stage(query, hits)
-            traces.append(StageTrace(name, len(hits), time.perf_counter() - started))
+            traces.append(StageTrace(name, before, len(hits), time.perf_counter() - started))
         return hits, tuple(traces)
 
+    def _stages(self, spec: CollectionSpec, query: Query) -> dict[str, Stage]:
+        """Return the stages that a query passes, in order."""
+        stages: dict[str, Stage] = {query.mode.value: retrieve(self._store)}
+        if query.rerank is not None and self._reranker is not None:
+            stages["rerank"] = rerank(self._reranker)
+        if query.mmr is not None:
+            stages["mmr"] = diversify
+        if query.group is not None:
+            stages["group"] = group
+        stages["page"] = page
+        if query.neighbours:
+            stages["neighbours"] = surround(self._store)
+        if query.mode.value in spec.calibrations:
+            stages["calibrated"] = calibrated(spec)
+        return stages
 
-def _query(spec: CollectionSpec, text: str, embedded: Embeddings, options: SearchOptions) -> Query:
-    return Query(
-        collection=spec.name,
-        text=text,
-        vector=embedded.vectors[0],
-        space=spec.space,
-        limit=options.limit,
-        offset=options.offset,
-        where=options.where,
-        score_threshold=options.score_threshold,
-        by_document=options.by_document,
-        exact=options.exact,
-        mode=_mode(spec, options.mode),
-        coarse=_coarse(spec, options),
-    )
-
-
-def _mode(spec: CollectionSpec, asked: Mode) -> Mode:
-    if asked is not Mode.AUTO:
-        return asked
-    return Mode.DENSE if spec.lexical is None else Mode.HYBRID
-
-
-def _coarse(spec: CollectionSpec, options: SearchOptions) -> int | None:
-    """Candidates that a pass over short vectors leaves, where the collection has such vectors."""
-    if spec.coarse is None or options.exact:
-        return None
-    wanted = options.offset + options.limit
-    return min(DEEPEST, max(100, round(wanted * spec.tuning.coarse_oversampling)))
-
-
-def _require_page(options: SearchOptions) -> None:
-    if not 1 <= options.limit <= MOST_HITS:
-        raise InvalidRequest(f"limit must be 1-{MOST_HITS}, got {options.limit}", field="limit")
-    if options.offset < 0:
-        raise InvalidRequest(f"offset must not be negative, got {options.offset}", field="offset")
-    if options.offset + options.limit > DEEPEST:
-        raise InvalidRequest(
-            f"offset + limit must not exceed {DEEPEST}; narrow the search by a filter instead",
-            field="offset",
+    def _explained(
+        self,
+        spec: CollectionSpec,
+        query: Query,
+        options: SearchOptions,
+        asked: _Asked,
+        traces: tuple[StageTrace, ...],
+    ) -> Explanation:
+        reranked = query.rerank is not None and self._reranker is not None
+        return Explanation(
+            trace_id=options.trace_id or secrets.token_hex(16),
+            task=options.task,
+            mode=query.mode.value,
+            prompt=self._embedder.profile.prompt(options.task),
+            space=spec.space,
+            size=spec.size,
+            tokens=asked.tokens,
+            embed_seconds=asked.seconds,
+            stages=traces,
+            fusion=query.fusion if query.mode is Mode.HYBRID else None,
+            coarse_size=None if query.coarse is None else spec.coarse,
+            coarse_oversampling=query.coarse,
+            reranker=self._reranker.info.model_id if reranked and self._reranker else None,
         )

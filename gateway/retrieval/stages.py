@@ -1,129 +1,138 @@
-"""Stages of a search, all of one shape: a query and the hits so far in, hits out."""
+"""The stages between the store and the answer, all of one shape: a query and hits in, hits out."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
-from gateway.domain.search import (
-    DenseQuery,
-    Filter,
-    Fusion,
-    Hit,
-    HybridQuery,
-    LexicalQuery,
-    StageScore,
-    StoreQuery,
-)
-from gateway.domain.vectors import Vector
-from gateway.ports import VectorStore
+import numpy as np
+
+from gateway.domain.collections import CollectionSpec
+from gateway.domain.documents import Chunk, chunk_id
+from gateway.domain.mmr import mmr, scaled
+from gateway.domain.search import Hit
+from gateway.errors import GatewayError
+from gateway.ports import Reranker, VectorStore
+from gateway.retrieval.query import GroupScore, Mode, OnFailure, Query, Stage, noted
+
+RERANK: Final = "rerank"
 
 
-class Mode(StrEnum):
-    """What a search compares: meaning (dense), words (lexical), or both (hybrid)."""
+def rerank(reranker: Reranker) -> Stage:
+    """Order the candidates by what a cross-encoder thinks of them; its score becomes theirs.
 
-    AUTO = "auto"
-    DENSE = "dense"
-    LEXICAL = "lexical"
-    HYBRID = "hybrid"
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One search on its way through the stages. `vector` is unit float32, shape (size,), of `space`.
-
-    `limit` and `offset` count hits, or documents when `by_document` asks for one hit (the best
-    chunk) per document.
+    Of several texts the first is the one that chunks are read against.
     """
 
-    collection: str
-    text: str
-    vector: Vector
-    space: str
-    limit: int
-    offset: int = 0
-    where: Filter | None = None
-    score_threshold: float | None = None
-    by_document: bool = False
-    exact: bool = False
-    mode: Mode = Mode.DENSE
-    coarse: int | None = None
-    fusion: Fusion = field(default_factory=Fusion)
-    candidates: int = 100
-
-
-Stage: TypeAlias = Callable[[Query, Sequence[Hit]], Awaitable[Sequence[Hit]]]
-
-MOST_CANDIDATES = 10_000
-"""How deep grouping looks for further documents before it answers with what it has."""
-
-
-def retrieve(store: VectorStore) -> Stage:
-    """Best chunks by the query's mode; with grouping, as many as needed to fill the page."""
-
-    async def stage(query: Query, _hits: Sequence[Hit]) -> Sequence[Hit]:
-        wanted = query.offset + query.limit
-        limit = wanted * 4 if query.by_document else wanted
-        while True:
-            hits = await store.query(query.collection, store_query(query, limit))
-            exhausted = len(hits) < limit or limit >= MOST_CANDIDATES
-            documents = len({hit.chunk.document_id for hit in hits})
-            if not query.by_document or exhausted or documents >= wanted:
-                return noted(query.mode.value, hits)
-            limit = min(limit * 4, MOST_CANDIDATES)
+    async def stage(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
+        if query.rerank is None or not hits:
+            return hits
+        pool = hits[: max(query.rerank.candidates, query.wanted)]
+        try:
+            scores = await reranker.rerank(query.asks[0].text, [_passage(hit) for hit in pool])
+        except GatewayError as exc:
+            if query.rerank.on_failure is OnFailure.ERROR:
+                raise
+            query.warnings.append(
+                f"reranking was skipped ({exc.slug}): hits are in the order of {query.mode.value}"
+            )
+            return hits
+        scored = [replace(hit, score=score) for hit, score in zip(pool, scores, strict=True)]
+        scored.sort(key=lambda hit: (-hit.score, hit.id.int))
+        least = query.score_threshold
+        return noted(RERANK, [hit for hit in scored if least is None or hit.score >= least])
 
     return stage
 
 
-async def group(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
-    """Keep the best chunk of each document when the query asks for documents."""
-    if not query.by_document:
+def _passage(hit: Hit) -> str:
+    """Return what a reranker reads of a chunk: its title, then its text."""
+    title = hit.chunk.title
+    return hit.chunk.text if title is None else f"{title}\n{hit.chunk.text}"
+
+
+async def diversify(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
+    """Reorder the candidates so that neither the first ones say the same (MMR); scores stay."""
+    if query.mmr is None or not hits:
         return hits
-    best: dict[str, Hit] = {}
+    held = [hit for hit in hits if hit.vector is not None]
+    scores = [hit.score for hit in held]
+    plain = query.mode is Mode.DENSE and query.rerank is None and len(query.asks) == 1
+    relevance = scores if plain else scaled(scores)
+    vectors = np.stack([hit.vector for hit in held if hit.vector is not None])
+    count = len(held) if query.group is not None else query.wanted
+    return noted("mmr", [held[i] for i in mmr(relevance, vectors, query.mmr, count)])
+
+
+async def group(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
+    """Gather the hits of each document, the best of them first, documents by their worth."""
+    if query.group is None:
+        return hits
+    documents: dict[str, list[Hit]] = {}
     for hit in hits:
-        best.setdefault(hit.chunk.document_id, hit)
-    return list(best.values())
+        documents.setdefault(hit.chunk.document_id, []).append(hit)
+    groups = list(documents.values())
+    if query.group.score is GroupScore.SUM:
+        groups = [_summed(members) for members in groups]
+        groups.sort(key=lambda members: (-members[0].score, members[0].id.int))
+    page = groups[query.offset : query.wanted]
+    return noted("group", [hit for members in page for hit in members[: query.group.size]])
+
+
+def _summed(members: Sequence[Hit]) -> list[Hit]:
+    total = sum(hit.score for hit in members)
+    return [replace(hit, score=total) for hit in members]
 
 
 async def page(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
-    """Cut the page `offset : offset + limit` out of the hits."""
-    return hits[query.offset : query.offset + query.limit]
+    """Cut the page out of the hits; grouped ones are cut by document already."""
+    return hits if query.group is not None else hits[query.offset : query.wanted]
 
 
-def noted(stage: str, hits: Sequence[Hit]) -> list[Hit]:
-    """Return hits with the stage's score and rank appended to each."""
-    return [
-        replace(hit, stages=(*hit.stages, StageScore(stage, hit.score, rank)))
-        for rank, hit in enumerate(hits, start=1)
-    ]
+def surround(store: VectorStore) -> Stage:
+    """Read the chunks before and after each hit in its document, all in one call."""
+
+    async def stage(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
+        if not query.neighbours or not hits:
+            return hits
+        places = {hit.id: _around(hit.chunk, query.neighbours) for hit in hits}
+        keys = {
+            (hit.chunk.document_id, index): chunk_id(query.collection, hit.chunk.document_id, index)
+            for hit in hits
+            for index in places[hit.id]
+        }
+        found = await store.get(query.collection, list(dict.fromkeys(keys.values())))
+        chunks = {stored.id: stored.chunk for stored in found}
+        return [
+            replace(
+                hit,
+                neighbours=tuple(
+                    chunks[key]
+                    for index in places[hit.id]
+                    if (key := keys[hit.chunk.document_id, index]) in chunks
+                    and chunks[key].content_hash == hit.chunk.content_hash
+                ),
+            )
+            for hit in hits
+        ]
+
+    return stage
 
 
-def store_query(query: Query, limit: int) -> StoreQuery:
-    """Return what to ask a store for the first `limit` hits."""
-    if query.mode is Mode.LEXICAL:
-        return LexicalQuery(
-            text=query.text,
-            limit=limit,
-            space=query.space,
-            where=query.where,
-            score_threshold=query.score_threshold,
-        )
-    dense = DenseQuery(
-        vector=query.vector,
-        limit=limit,
-        space=query.space,
-        where=query.where,
-        score_threshold=query.score_threshold,
-        exact=query.exact,
-        coarse=query.coarse,
-    )
-    if query.mode is Mode.DENSE:
-        return dense
-    return HybridQuery(
-        dense=replace(dense, score_threshold=None),
-        text=query.text,
-        limit=limit,
-        candidates=max(query.candidates, limit),
-        fusion=query.fusion,
-        score_threshold=query.score_threshold,
-    )
+def _around(chunk: Chunk, reach: int) -> list[int]:
+    """Return the places around a chunk that its document has."""
+    first, last = max(0, chunk.index - reach), min(chunk.document_chunks - 1, chunk.index + reach)
+    return [index for index in range(first, last + 1) if index != chunk.index]
+
+
+def calibrated(spec: CollectionSpec) -> Stage:
+    """Say how probably each hit is relevant, where that was measured for this kind of score."""
+
+    async def stage(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
+        calibration = spec.calibrations.get(query.mode.value)
+        summed = query.group is not None and query.group.score is GroupScore.SUM
+        other = query.rerank is not None or len(query.asks) > 1 or summed
+        if calibration is None or other:
+            return hits
+        return [replace(hit, probability=calibration.probability(hit.score)) for hit in hits]
+
+    return stage

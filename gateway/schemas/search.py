@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema, model_validator
 
 from gateway.schemas.base import Body, Reply
+from gateway.schemas.problems import Problem
 
 _REF: Final = "#/components/schemas/Filter"
 _VALUE: Final[dict[str, Any]] = {"type": ["string", "integer", "number", "boolean"]}
@@ -42,7 +43,7 @@ FILTER_SCHEMA: Final[dict[str, Any]] = {
     "description": (
         "A condition on chunks: an object with exactly one operator. A field is `document_id`, "
         "`chunk_index`, `content_hash`, `title`, `source`, `ingested_at` or `metadata.<key>`, nested "
-        'keys joined by dots. Equality knows types (`1` is not `"1"`); a list matches when one of '
+        'keys joined by dots; metadata fields are declared with the collection. Equality knows types (`1` is not `"1"`); a list matches when one of '
         "its elements does; range bounds are numbers, or RFC 3339 times as strings; `exists` holds "
         "when the field is present, not null and not an empty list."
     ),
@@ -70,19 +71,79 @@ FILTER_SCHEMA: Final[dict[str, Any]] = {
 FilterJson = Annotated[Any, WithJsonSchema({"$ref": _REF})]
 
 
-class SearchRequest(Body):
-    """One text to rank the chunks of a collection against."""
+class FusionRequest(Body):
+    """How the dense and the lexical ranking of a hybrid search become one."""
 
-    query: str = Field(min_length=1, description="The bare text; the model's prompt is added here")
+    method: Literal["rrf", "dbsf"] = Field(
+        default="rrf",
+        description="`rrf`: reciprocal ranks, `1 / (k + rank / weight)`; `dbsf`: scores, each list "
+        "stretched over three standard deviations around its mean",
+    )
+    k: int = Field(default=60, ge=1, le=10_000, description="Rank constant of `rrf`")
+    weights: tuple[float, float] = Field(
+        default=(1.0, 1.0), description="Weights of the dense and the lexical ranking (`rrf` only)"
+    )
+
+
+class RerankRequest(Body):
+    """How the best hits are read again by the reranker."""
+
+    candidates: int = Field(default=50, ge=1, le=1_000, description="Hits to read again")
+    on_failure: Literal["error", "skip"] = Field(
+        default="error",
+        description="`error`: the search fails with the reranker; `skip`: hits stay as they were, "
+        "and `warnings` say so",
+    )
+
+
+class SearchBase(Body):
+    """What every search may say; each default is good without a thought."""
+
     task: str = Field(default="query", description="What the text is")
+    mode: Literal["auto", "dense", "lexical", "hybrid"] = Field(
+        default="auto",
+        description="`dense`: by meaning; `lexical`: by words (BM25); `hybrid`: both, fused; `auto`: "
+        "hybrid where the collection indexes words, else dense",
+    )
     limit: int = Field(default=10, description="Most hits (or documents) to return: 1-1000")
     offset: int = Field(default=0, description="Hits (or documents) to skip")
     filter: FilterJson | None = Field(default=None, description="Which chunks may be hits")
     score_threshold: float | None = Field(
-        default=None, description="Least score of a hit: dot product of unit vectors, -1 to 1"
+        default=None,
+        description="Least score of a hit, on the scale of the score that is returned: dot products "
+        "are -1 to 1, BM25 is open upwards, reciprocal ranks of a hybrid search stay below 0.04",
+    )
+    coarse: bool | int | None = Field(
+        default=None,
+        description="A first pass over short vectors: null where the collection has them, true and "
+        "false at will, or the size that they must have",
+    )
+    fusion: FusionRequest = Field(
+        default_factory=FusionRequest, description="How a hybrid search ranks"
+    )
+    candidates: int = Field(
+        default=100,
+        description="Hits of each half that a hybrid search fuses, and that `mmr` chooses among: "
+        "1-10000",
+    )
+    rerank: bool | RerankRequest | None = Field(
+        default=None,
+        description="Read the best hits again by a cross-encoder: null where one is configured",
+    )
+    mmr: float | None = Field(
+        default=None,
+        description="Maximal marginal relevance: 1 is relevance alone, 0 diversity alone; null: off",
     )
     group_by: Literal["document"] | None = Field(
-        default=None, description="`document`: only the best chunk of each document"
+        default=None, description="`document`: hits gathered by document; `limit` counts documents"
+    )
+    group_score: Literal["best", "sum"] = Field(
+        default="best",
+        description="What a document is worth: its best chunk, or the sum over its found chunks",
+    )
+    group_size: int = Field(default=1, description="Most hits of one document: 1-100")
+    neighbours: int = Field(
+        default=0, description="Chunks before and after each hit to return beside it: 0-10"
     )
     explain: bool = Field(default=False, description="Say how the search was answered")
     exact: bool = Field(default=False, description="Brute force instead of an approximate index")
@@ -96,12 +157,47 @@ class SearchRequest(Body):
     )
 
 
+class SearchRequest(SearchBase):
+    """What to rank the chunks of a collection against: one text, or several fused by rank."""
+
+    query: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="The bare text; the model's prompt is added here"
+    )
+    queries: list[str] | None = Field(
+        default=None,
+        description="Several texts instead, 1-16: each is searched, and their rankings are fused "
+        "by reciprocal ranks",
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "SearchRequest":
+        if (self.query is None) == (self.queries is None):
+            raise ValueError("send either `query` or `queries`")
+        return self
+
+
+class SearchBatchRequest(Body):
+    """Several searches of one collection."""
+
+    searches: list[SearchRequest] = Field(
+        min_length=1, max_length=100, description="Answered in this order, 1-100"
+    )
+
+
 class HitStage(Reply):
     """What one stage of the search thought of a hit; ranks count from 1."""
 
     stage: str
     score: float
     rank: int
+
+
+class Neighbour(Reply):
+    """A chunk beside a hit in its document."""
+
+    chunk_index: int
+    text: str
+    span: tuple[int, int]
 
 
 class SearchHit(Reply):
@@ -119,24 +215,40 @@ class SearchHit(Reply):
     metadata: dict[str, Any]
     source: str
     ingested_at: str
+    probability: float | None = Field(
+        default=None,
+        description="That the hit is relevant; only where the collection is calibrated",
+    )
+    neighbours: list[Neighbour] | None = Field(
+        default=None, description="In the order of the document; only with `neighbours`"
+    )
     stages: list[HitStage] | None = Field(default=None, description="Only with `explain`")
 
 
 class StageRun(Reply):
     stage: str
-    hits: int
+    candidates: int = Field(description="Hits that the stage was given")
+    hits: int = Field(description="Hits that it passed on")
     seconds: float
 
 
 class SearchExplanation(Reply):
-    """The exact prompt, the space, tokens read, and the stages in order with their times."""
+    """How the search was answered: the exact prompt, space, tokens read, and stages with their times."""
 
+    trace_id: str = Field(description="The `x-request-id` of the answer")
     task: str
+    mode: Literal["dense", "lexical", "hybrid"]
     prompt: str
     space: str
     size: int
-    tokens: int
+    tokens: int = Field(description="0 where no vector was needed")
     embed_seconds: float
+    fusion: FusionRequest | None = Field(description="Of a hybrid search")
+    coarse_size: int | None = Field(
+        description="Size of the short vectors that were searched first"
+    )
+    coarse_oversampling: float | None = Field(description="Candidates of that pass per hit wanted")
+    reranker: str | None = Field(description="The model that read the hits again")
     stages: list[StageRun]
 
 
@@ -144,3 +256,14 @@ class SearchResponse(Reply):
     hits: list[SearchHit] = Field(description="Best first; ties in order of chunk id")
     warnings: list[str]
     explanation: SearchExplanation | None = Field(default=None, description="Only with `explain`")
+
+
+class SearchBatchAnswer(Reply):
+    """One search of a batch: its result, or the problem that it alone has."""
+
+    result: SearchResponse | None = None
+    problem: Problem | None = None
+
+
+class SearchBatchResponse(Reply):
+    answers: list[SearchBatchAnswer] = Field(description="In the order of the searches")

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import numpy as np
 
-from gateway.domain.collections import CollectionSpec, Lexical, require_space
+from gateway.domain.collections import CollectionSpec, require_lexical, require_space
 from gateway.domain.documents import EmbeddedChunk, chunk_id
 from gateway.domain.search import DenseQuery, Hit, HybridQuery, LexicalQuery, StoreQuery
 from gateway.domain.vectors import Matrix, require_unit
@@ -88,21 +88,6 @@ def require_query(spec: CollectionSpec, query: Q) -> Q:
         _require_page(query.nearest)
         _require_dense(spec, query.dense)
     return query
-
-
-def require_lexical(spec: CollectionSpec) -> Lexical:
-    """Return how a collection weighs words.
-
-    Raises:
-        InvalidRequest: it has no words indexed.
-    """
-    if spec.lexical is None:
-        raise InvalidRequest(
-            f"collection {spec.name!r} has no lexical vectors: search it by mode dense, or ingest "
-            "into a new collection (new ones have them unless they are switched off)",
-            field="mode",
-        )
-    return spec.lexical
 
 
 def _require_page(query: StoreQuery) -> None:

@@ -5,14 +5,13 @@ from typing import Any
 import numpy as np
 from qdrant_client import models
 
-from gateway.domain.collections import CollectionSpec
+from gateway.domain.collections import CollectionSpec, require_lexical
 from gateway.domain.search import DenseQuery, Fusion, FusionMethod, HybridQuery, LexicalQuery
 from gateway.domain.vectors import shorten
 from gateway.vectorstores import qdrant_schema as schema
 from gateway.vectorstores.bm25 import SPARSE_NAME, query_vector
 from gateway.vectorstores.conditions import optional_filter, wants_acorn
 from gateway.vectorstores.payload import COARSE_NAME, VECTOR_NAME
-from gateway.vectorstores.points import require_lexical
 from gateway.vectorstores.ranking import engine_threshold
 
 Request = dict[str, Any]

@@ -1,10 +1,12 @@
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from gateway.domain.collections import LANGUAGES
 from gateway.embedding.catalog import ALL_MINILM_L6_V2
+from gateway.schemas.collections import Language
 from gateway.vectorstores.memory import MemoryStore
 from tests.api.apps import fake_app, opener
 
@@ -20,6 +22,15 @@ def test_an_empty_body_takes_the_defaults(client: TestClient[Litestar]) -> None:
         "space": client.get("/info").json()["space"],
         "size": 512,
         "filter_fields": {},
+        "lexical": {"language": "auto", "k1": 1.2, "b": 0.75, "average_words": 100.0},
+        "coarse": None,
+        "tuning": {
+            "quantization": "int8",
+            "oversampling": 2.0,
+            "coarse_oversampling": 10.0,
+            "hnsw_ef": 128,
+        },
+        "calibrated": [],
         "chunks": 0,
         "usable": True,
     }
@@ -105,3 +116,40 @@ def test_a_bad_body_makes_nothing(
     assert response.json()["type"].rpartition(":")[2] == slug
     assert response.json().get("field") == field
     assert client.get(f"{PATH}/a").status_code == 404
+
+
+def test_words_and_short_vectors_are_chosen_when_a_collection_is_made(
+    client: TestClient[Litestar],
+) -> None:
+    body = {"size": 768, "coarse": 128, "lexical": {"language": "russian", "b": 0.4}}
+    made = client.put(f"{PATH}/a", json=body)
+    assert made.status_code == 201, made.text
+    assert made.json()["coarse"] == 128
+    assert made.json()["lexical"]["language"] == "russian"
+    assert client.put(f"{PATH}/a", json={"size": 768}).json() == made.json()
+    assert client.put(f"{PATH}/a", json=body).status_code == 200
+    for other in ({"size": 768, "coarse": 256}, {"size": 768, "lexical": False}):
+        assert client.put(f"{PATH}/a", json=other).status_code == 409
+    assert client.put(f"{PATH}/b", json={"lexical": False}).json()["lexical"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"size": 256, "coarse": 512}, "coarse"),
+        ({"size": 256, "coarse": 256}, "coarse"),
+        ({"coarse": 100}, "size"),
+        ({"lexical": {"language": "klingon"}}, "lexical.language"),
+        ({"lexical": {"b": 2.0}}, "lexical.b"),
+    ],
+)
+def test_words_and_short_vectors_without_sense_are_refused(
+    client: TestClient[Litestar], body: dict[str, Any], field: str
+) -> None:
+    response = client.put(f"{PATH}/a", json=body)
+    assert (response.status_code, response.json()["field"]) == (400, field)
+    assert client.get(f"{PATH}/a").status_code == 404
+
+
+def test_the_described_languages_are_those_that_have_a_stemmer() -> None:
+    assert get_args(Language) == LANGUAGES

@@ -16,10 +16,13 @@ PLANETS = [
 ]
 
 
+FIELDS = {"moons": "integer", "kind": "keyword", "tags": "keyword", "rings": "bool"}
+
+
 @pytest.fixture
 def planets(client: TestClient[Litestar]) -> TestClient[Litestar]:
     documents = [{"id": i, "text": t, "metadata": m, "title": i.title()} for i, t, m in PLANETS]
-    client.put("/api/v1/collections/planets", json={"filter_fields": {"moons": "integer"}})
+    client.put("/api/v1/collections/planets", json={"filter_fields": FIELDS})
     client.post("/api/v1/collections/planets/documents", json=documents)
     return client
 
@@ -52,10 +55,94 @@ def test_explain_tells_prompt_tokens_space_and_stages(planets: TestClient[Litest
     explained = body["explanation"]
     assert explained["prompt"] == "task: search result | query: "
     assert explained["size"] == 512
-    assert [stage["stage"] for stage in explained["stages"]] == ["dense", "group", "page"]
-    first = body["hits"][0]["stages"][0]
-    assert (first["stage"], first["rank"]) == ("dense", 1)
-    assert first["score"] == body["hits"][0]["score"]
+    assert explained["mode"] == "hybrid"
+    assert explained["fusion"] == {"method": "rrf", "k": 60, "weights": [1.0, 1.0]}
+    stages = [(stage["stage"], stage["candidates"]) for stage in explained["stages"]]
+    assert stages == [("hybrid", 0), ("page", 4)]
+    told = {stage["stage"]: stage for stage in body["hits"][0]["stages"]}
+    assert set(told) == {"dense", "lexical", "hybrid"}
+    assert told["hybrid"]["rank"] == 1
+    assert told["hybrid"]["score"] == body["hits"][0]["score"]
+
+
+def test_the_trace_is_the_request(planets: TestClient[Litestar]) -> None:
+    response = planets.post(SEARCH, json={"query": "red", "explain": True})
+    assert response.json()["explanation"]["trace_id"] == response.headers["x-request-id"]
+
+
+def test_every_stage_can_be_asked_for(planets: TestClient[Litestar]) -> None:
+    for body in (
+        {"mode": "dense"},
+        {"mode": "lexical"},
+        {"mode": "hybrid", "fusion": {"method": "dbsf"}},
+        {"fusion": {"k": 2, "weights": [1.0, 0.5]}, "candidates": 10},
+        {"mmr": 0.5},
+        {"coarse": False, "rerank": False},
+        {"group_by": "document", "group_score": "sum", "group_size": 2},
+        {"neighbours": 2},
+    ):
+        assert found(planets, **body)[0] == "mars", body
+
+
+def test_several_texts_are_one_search(planets: TestClient[Litestar]) -> None:
+    body = {"queries": ["great spot", "rings"], "mode": "lexical"}
+    response = planets.post(SEARCH, json=body)
+    assert {hit["document_id"] for hit in response.json()["hits"]} == {"jupiter", "saturn"}
+
+
+def test_neighbours_are_shown_only_when_asked_for(client: TestClient[Litestar]) -> None:
+    text = "\n\n".join(f"# Part {i}\n\n" + f"word{i} " * 150 for i in range(4))
+    document = {"id": "d", "text": text, "format": "markdown"}
+    made = client.post("/api/v1/collections/long/documents?create=true", json=[document])
+    assert made.status_code == 200, made.text
+    url = "/api/v1/collections/long/search"
+    body = {"query": "word2", "mode": "lexical", "limit": 1}
+    assert "neighbours" not in client.post(url, json=body).json()["hits"][0]
+    hit = client.post(url, json={**body, "neighbours": 1}).json()["hits"][0]
+    beside = [neighbour["chunk_index"] for neighbour in hit["neighbours"]]
+    assert beside == [hit["chunk_index"] - 1, hit["chunk_index"] + 1]
+    assert hit["neighbours"][0]["text"] == text[slice(*hit["neighbours"][0]["span"])]
+
+
+def test_a_batch_answers_each_search_with_hits_or_its_problem(
+    planets: TestClient[Litestar],
+) -> None:
+    searches = [
+        {"query": "red planet", "limit": 1},
+        {"query": "rings", "mode": "lexical", "explain": True},
+        {"query": "red", "filter": {"eq": {"metadata.colour": "red"}}},
+        {"query": "x", "limit": 0},
+        {"query": " "},
+    ]
+    response = planets.post(f"{SEARCH}/batch", json={"searches": searches})
+    assert response.status_code == 200, response.text
+    assert response.headers["x-gateway-space"]
+    first, second, *bad = response.json()["answers"]
+    alone = planets.post(SEARCH, json=searches[0]).json()
+    assert [hit["id"] for hit in first["result"]["hits"]] == [hit["id"] for hit in alone["hits"]]
+    assert second["result"]["explanation"]["mode"] == "lexical"
+    assert [answer["problem"]["status"] for answer in bad] == [400, 400, 400]
+    assert "metadata.colour" in bad[0]["problem"]["detail"]
+    missing = planets.post("/api/v1/collections/none/search/batch", json={"searches": searches[:1]})
+    assert missing.status_code == 404
+    assert planets.post(f"{SEARCH}/batch", json={"searches": []}).status_code == 400
+
+
+def test_what_a_collection_lacks_is_refused_with_the_remedy(client: TestClient[Litestar]) -> None:
+    client.put("/api/v1/collections/plain", json={"lexical": False})
+    url = "/api/v1/collections/plain/search"
+    assert client.post(url, json={"query": "x"}).json()["hits"] == []
+    refusals = {
+        "mode": ({"mode": "lexical"}, "search it by mode dense"),
+        "coarse": ({"coarse": 2048}, "no short vectors of size 2048"),
+        "rerank": ({"rerank": True}, "no reranker is configured"),
+        "filter": ({"filter": {"eq": {"metadata.year": 1}}}, "--field NAME:TYPE"),
+    }
+    for field, (body, remedy) in refusals.items():
+        response = client.post(url, json={"query": "x", **body})
+        problem = response.json()
+        assert (response.status_code, problem["field"]) == (400, field)
+        assert remedy in problem["detail"]
 
 
 def test_pages_follow_each_other(planets: TestClient[Litestar]) -> None:
@@ -112,12 +199,26 @@ def test_a_text_in_a_script_the_model_never_learned_is_answered_with_a_warning()
         assert client.post(SEARCH, json={"query": "red planet"}).json()["warnings"] == []
 
 
-MISTAKES: list[tuple[dict[str, Any], str, str]] = [
+MISTAKES: list[tuple[dict[str, Any], str, str | None]] = [
     ({"query": ""}, "invalid-request", "query"),
     ({"query": "a\x00"}, "invalid-text", "query"),
     ({"query": "w " * 300_000}, "input-too-long", "query"),
     ({"query": "title: none | text: a"}, "double-prompt", "query"),
     ({"query": ["a"]}, "invalid-request", "query"),
+    ({"queries": ["a"]}, "invalid-request", None),
+    ({"query": None, "queries": []}, "invalid-request", "queries"),
+    ({"query": None, "queries": ["a"] * 17}, "invalid-request", "queries"),
+    ({"mode": "semantic"}, "invalid-request", "mode"),
+    ({"fusion": {"method": "max"}}, "invalid-request", "fusion.method"),
+    ({"fusion": {"k": 0}}, "invalid-request", "fusion.k"),
+    ({"fusion": {"weights": [0.0, 0.0]}}, "invalid-request", "fusion.weights"),
+    ({"candidates": 1_000_000}, "invalid-request", "candidates"),
+    ({"rerank": {"candidates": 0}}, "invalid-request", "rerank.candidates"),
+    ({"mmr": 2.0}, "invalid-request", "mmr"),
+    ({"group_by": "document", "group_size": 0}, "invalid-request", "group_size"),
+    ({"neighbours": 11}, "invalid-request", "neighbours"),
+    ({"filter": {"eq": {"metadata.colour": "red"}}}, "invalid-filter", "filter"),
+    ({"limit": 1_000_000}, "invalid-request", "limit"),
     ({"task": "singing"}, "unknown-task", "task"),
     ({"limit": 0}, "invalid-request", "limit"),
     ({"limit": 1_001}, "invalid-request", "limit"),
@@ -155,13 +256,13 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("change", "slug", "field"), MISTAKES, ids=lambda value: str(value)[:50])
 def test_a_bad_search_names_the_place(
-    planets: TestClient[Litestar], change: dict[str, Any], slug: str, field: str
+    planets: TestClient[Litestar], change: dict[str, Any], slug: str, field: str | None
 ) -> None:
     response = planets.post(SEARCH, json={"query": "red planet", **change})
     problem = response.json()
     assert response.status_code == 400
     assert problem["type"].rpartition(":")[2] == slug
-    assert problem["field"] == field
+    assert problem.get("field") == field
     assert len(found(planets)) == 4
 
 

@@ -20,7 +20,7 @@ from gateway.errors import CollectionMismatch, GatewayError
 from gateway.events import discard
 from gateway.observability.metrics import Metrics
 from gateway.ports import VectorStore
-from gateway.retrieval.pipeline import SearchOptions
+from gateway.retrieval.options import SearchOptions
 from gateway.settings import Settings, load_settings
 from tests.silent_faults.reference import LONG, SPACED, Reference, cosines
 from tests.support.tiny_corpus import ENGLISH, RUSSIAN

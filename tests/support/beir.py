@@ -11,7 +11,8 @@ import pytest
 from gateway.bootstrap import Runtime
 from gateway.ingest.readers import Source
 from gateway.ingest.report import IngestReport
-from gateway.retrieval.pipeline import SearchOptions
+from gateway.retrieval.options import SearchOptions
+from gateway.retrieval.query import Group
 
 NDCG = ir_measures.nDCG @ 10
 SETS = Path(__file__).parents[3] / "shared" / "data"
@@ -54,7 +55,7 @@ async def ndcg_at_10(
 ) -> float:
     """Mean nDCG@10 (trec_eval's) over the judged queries, documents ranked by their best chunk."""
     queries = golden.queries(most)
-    options = SearchOptions(limit=10, by_document=True)
+    options = SearchOptions(limit=10, group=Group())
     run: list[ir_measures.ScoredDoc] = []
     for query_id, text in queries.items():
         for hit in (await runtime.retriever.search(collection, text, options)).hits:

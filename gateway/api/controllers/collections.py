@@ -1,5 +1,6 @@
 """`/api/v1/collections`: make, look at, delete."""
 
+from dataclasses import asdict
 from typing import Final
 
 from litestar import Controller, Response, delete, get, put
@@ -10,9 +11,16 @@ from gateway.api.controllers.openai import SPACE_HEADER
 from gateway.api.dependencies import provide_collection
 from gateway.api.operations import DOC, Content, Operation, body, reply
 from gateway.bootstrap import Runtime
-from gateway.domain.collections import CollectionInfo, FieldType
+from gateway.domain.collections import CollectionInfo, FieldType, Lexical
 from gateway.errors import CollectionNotFound
-from gateway.schemas.collections import Collection, CollectionList, CollectionRequest
+from gateway.retrieval.collections import UNSET, Unset
+from gateway.schemas.collections import (
+    Collection,
+    CollectionList,
+    CollectionRequest,
+    CollectionTuning,
+    LexicalRequest,
+)
 
 _JSON: Final = (Content(model=Collection),)
 _STORE: Final = (502, 503, 504)
@@ -55,7 +63,13 @@ class CollectionsController(Controller):
         asked = await read_json(request, CollectionRequest)
         existed = await _exists(runtime, collection)
         fields = {key: FieldType(kind) for key, kind in asked.filter_fields.items()}
-        await runtime.collections.create(collection, size=asked.size, filter_fields=fields)
+        await runtime.collections.create(
+            collection,
+            size=asked.size,
+            filter_fields=fields,
+            lexical=_lexical(asked.lexical),
+            coarse=asked.coarse,
+        )
         found = await runtime.collections.describe(collection)
         return _answer(found, runtime, status=200 if existed else 201)
 
@@ -97,6 +111,12 @@ async def _exists(runtime: Runtime, name: str) -> bool:
     return True
 
 
+def _lexical(asked: LexicalRequest | bool | None) -> Lexical | Unset | None:
+    if isinstance(asked, LexicalRequest):
+        return Lexical(**asked.model_dump())
+    return None if asked is False else UNSET
+
+
 def _answer(info: CollectionInfo, runtime: Runtime, *, status: int = 200) -> Response[bytes]:
     """Show one collection; the header names the space of its vectors, whatever is configured."""
     return answer(_shown(info, runtime), status=status, headers={SPACE_HEADER: info.spec.space})
@@ -110,6 +130,12 @@ def _shown(info: CollectionInfo, runtime: Runtime) -> Collection:
         space=spec.space,
         size=spec.size,
         filter_fields={key: kind.value for key, kind in spec.filter_fields.items()},
+        lexical=None
+        if spec.lexical is None
+        else LexicalRequest.model_validate(asdict(spec.lexical)),
+        coarse=spec.coarse,
+        tuning=CollectionTuning.model_validate(asdict(spec.tuning)),
+        calibrated=list(spec.calibrations),
         chunks=info.chunks,
         usable=spec.space == runtime.embedder.space,
     )

@@ -1,25 +1,38 @@
-"""`/api/v1/collections/{name}/search`."""
+"""`/api/v1/collections/{name}/search`: one search, or a batch of them."""
 
 from typing import Final
 
 from litestar import Controller, Response, post
 from litestar.di import NamedDependency, Provide
 
-from gateway.api.bodies import AnyRequest, read_json
+from gateway.api.bodies import JSON, AnyRequest, read_json
 from gateway.api.controllers.openai import SPACE_HEADER
+from gateway.api.conversation import request_id_of
 from gateway.api.dependencies import provide_collection
-from gateway.api.filters import parse_filter
+from gateway.api.exceptions import body_of, note, read
 from gateway.api.operations import DOC, Operation, body, reply
 from gateway.api.renaming import renamed
-from gateway.api.search_wire import search_json
-from gateway.retrieval.pipeline import Retriever, SearchOptions
-from gateway.schemas.search import SearchRequest, SearchResponse
+from gateway.api.search_wire import options_of, search_answer, search_json, texts_of
+from gateway.errors import GatewayError
+from gateway.retrieval.explanation import SearchResult
+from gateway.retrieval.pipeline import Retriever, Search
+from gateway.schemas.search import (
+    SearchBatchAnswer,
+    SearchBatchRequest,
+    SearchBatchResponse,
+    SearchRequest,
+    SearchResponse,
+)
 
+_ERRORS: Final = (400, 404, 409, 413, 415, 502, 503, 504)
 _SEARCH: Final = Operation(
-    "search",
-    reply(SearchResponse),
-    body(SearchRequest),
-    errors=(400, 404, 409, 413, 415, 502, 503, 504),
+    "search", reply(SearchResponse), body(SearchRequest), errors=_ERRORS, space_header=True
+)
+_BATCH: Final = Operation(
+    "searchBatch",
+    reply(SearchBatchResponse),
+    body(SearchBatchRequest),
+    errors=_ERRORS,
     space_header=True,
 )
 
@@ -36,24 +49,55 @@ class SearchController(Controller):
         collection: NamedDependency[str],
         retriever: NamedDependency[Retriever],
     ) -> Response[bytes]:
-        """Rank the stored chunks of a collection against one text."""
+        """Rank the stored chunks of a collection against one text, or against several."""
         asked = await read_json(request, SearchRequest)
         with renamed({"text": "query"}):
-            found = await retriever.search(collection, asked.query, _options(asked))
+            options = options_of(asked, trace_id=request_id_of(request.scope))
+            found = await retriever.search(collection, texts_of(asked), options)
         content = search_json(found, explain=asked.explain).encode()
         headers = {SPACE_HEADER: found.explanation.space}
-        return Response(content, media_type="application/json", headers=headers)
+        return Response(content, media_type=JSON, headers=headers)
+
+    @post("/batch", status_code=200, opt={DOC: _BATCH})
+    async def batch(
+        self,
+        request: AnyRequest,
+        collection: NamedDependency[str],
+        retriever: NamedDependency[Retriever],
+    ) -> Response[bytes]:
+        """Answer several searches of a collection; one that cannot be served spoils no other.
+
+        The status is 200 when the collection can be searched: look at each answer.
+        """
+        asked = (await read_json(request, SearchBatchRequest)).searches
+        found = await retriever.search_many(collection, _searches(request, asked))
+        answers = [
+            _answer(request, each, explain=one.explain)
+            for each, one in zip(found, asked, strict=True)
+        ]
+        content = SearchBatchResponse(answers=answers).model_dump_json(exclude_none=True).encode()
+        headers = {SPACE_HEADER: retriever.space}
+        return Response(content, media_type=JSON, headers=headers)
 
 
-def _options(asked: SearchRequest) -> SearchOptions:
-    return SearchOptions(
-        task=asked.task,
-        limit=asked.limit,
-        offset=asked.offset,
-        where=None if asked.filter is None else parse_filter(asked.filter),
-        score_threshold=asked.score_threshold,
-        by_document=asked.group_by == "document",
-        exact=asked.exact,
-        allow_prompted=asked.allow_prompted,
-        truncate=asked.truncate,
-    )
+def _searches(request: AnyRequest, asked: list[SearchRequest]) -> list[Search | GatewayError]:
+    """Return the searches of a batch; in place of one that makes no sense, the reason."""
+    trace_id = request_id_of(request.scope)
+    searches: list[Search | GatewayError] = []
+    for one in asked:
+        try:
+            with renamed({"text": "query"}):
+                searches.append(Search(texts_of(one), options_of(one, trace_id=trace_id)))
+        except GatewayError as exc:
+            searches.append(exc)
+    return searches
+
+
+def _answer(
+    request: AnyRequest, found: SearchResult | GatewayError, *, explain: bool
+) -> SearchBatchAnswer:
+    if isinstance(found, SearchResult):
+        return SearchBatchAnswer(result=search_answer(found, explain=explain))
+    failure = read(found)
+    note(found, failure)
+    return SearchBatchAnswer(problem=body_of(request, failure))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,9 @@ from gateway.errors import (
 )
 from gateway.events import Event, Searched
 from gateway.retrieval.collections import Collections
-from gateway.retrieval.pipeline import Retriever, SearchOptions
+from gateway.retrieval.options import SearchOptions
+from gateway.retrieval.pipeline import Retriever
+from gateway.retrieval.query import Group, Rerank
 from gateway.vectorstores.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -98,9 +101,7 @@ async def test_pages_join_to_the_whole_ranking(bench: Bench) -> None:
 
 async def test_grouping_returns_each_document_once_with_its_best_chunk(bench: Bench) -> None:
     whole = (await bench.retriever.search("c", "Mars moons")).hits
-    grouped = (
-        await bench.retriever.search("c", "Mars moons", SearchOptions(by_document=True))
-    ).hits
+    grouped = (await bench.retriever.search("c", "Mars moons", SearchOptions(group=Group()))).hits
     assert sorted(hit.chunk.document_id for hit in grouped) == sorted(TEXTS)
     assert grouped[0].id == whole[0].id
 
@@ -108,7 +109,7 @@ async def test_grouping_returns_each_document_once_with_its_best_chunk(bench: Be
 async def test_grouping_looks_deeper_until_the_page_is_full(bench: Bench) -> None:
     many = [f"Mars fact number {i}" for i in range(60)]
     await bench.store.upsert("c", await bench.embed("atlas", many, 512))
-    options = SearchOptions(by_document=True, limit=4)
+    options = SearchOptions(group=Group(), limit=4)
     hits = (await bench.retriever.search("c", "Mars fact number", options)).hits
     assert sorted(hit.chunk.document_id for hit in hits) == ["atlas", "bread", "mars", "venus"]
 
@@ -127,10 +128,11 @@ async def test_the_explanation_names_prompt_space_and_stages(bench: Bench) -> No
     how = result.explanation
     assert how.prompt == EMBEDDING_GEMMA_300M.prompts["fact_checking"]
     assert how.space == bench.embedder.space
-    assert (how.size, [trace.stage for trace in how.stages]) == (512, ["dense", "group", "page"])
+    assert (how.size, [trace.stage for trace in how.stages]) == (512, ["hybrid", "page"])
     assert how.tokens == (await bench.embedder.encoder.count_tokens([how.prompt + "planet"]))[0]
-    first = result.hits[0].stages[0]
-    assert (first.stage, first.rank, first.score) == ("dense", 1, result.hits[0].score)
+    assert [stage.stage for stage in result.hits[0].stages] == ["dense", "lexical", "hybrid"]
+    last = result.hits[0].stages[-1]
+    assert (last.rank, last.score) == (1, result.hits[0].score)
 
 
 async def test_a_search_is_an_event_without_its_text(bench: Bench) -> None:
@@ -143,17 +145,21 @@ async def test_a_search_is_an_event_without_its_text(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("options", "field"),
     [
-        (SearchOptions(limit=0), "limit"),
-        (SearchOptions(limit=1_001), "limit"),
-        (SearchOptions(offset=-1), "offset"),
-        (SearchOptions(offset=9_995), "offset"),
+        ({"limit": 0}, "limit"),
+        ({"limit": 1_000_000}, "limit"),
+        ({"offset": -1}, "offset"),
+        ({"offset": 9_995}, "offset"),
+        ({"candidates": 0}, "candidates"),
+        ({"candidates": 10_001}, "candidates"),
+        ({"neighbours": 11}, "neighbours"),
+        ({"mmr": 1.5}, "mmr"),
+        ({"group": Group(size=0)}, "group_size"),
+        ({"rerank": Rerank(candidates=0)}, "rerank.candidates"),
     ],
 )
-async def test_impossible_pages_are_refused(
-    bench: Bench, options: SearchOptions, field: str
-) -> None:
+def test_impossible_options_are_refused_by_name(options: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        await bench.retriever.search("c", "x", options)
+        SearchOptions(**options)
     assert caught.value.field == field
 
 

@@ -17,7 +17,8 @@ from gateway.embedding.texts import Input
 from gateway.errors import CollectionNotFound, InvalidRequest, UpstreamUnavailable
 from gateway.retrieval import measuring
 from gateway.retrieval.collections import Collections
-from gateway.retrieval.measuring import COARSE_OVERSAMPLINGS, TuningPlan, coarse_candidates
+from gateway.retrieval.measuring import COARSE_OVERSAMPLINGS, TuningPlan
+from gateway.retrieval.retrieve import coarse_candidates
 from gateway.retrieval.tuning import Tuner
 from gateway.vectorstores.memory import MemoryStore
 from tests.support.beir import mean_ndcg
@@ -140,7 +141,7 @@ async def test_at_the_tuned_width_two_passes_rank_as_well_as_one(bench: Bench) -
             for index in range(EACH)
         ]
         for exact, run in runs.items():
-            coarse = None if exact else coarse_candidates(spec, 10)
+            coarse = None if exact else coarse_candidates(spec.tuning.coarse_oversampling, 10)
             query = DenseQuery(vector, 10, spec.space, exact=exact, coarse=coarse)
             run += [
                 ScoredDoc(str(topic), f"{hit.chunk.document_id}/{hit.chunk.index}", hit.score)
@@ -191,10 +192,10 @@ async def test_a_missing_or_too_small_collection_is_refused(bench: Bench) -> Non
 
 
 def test_candidates_of_the_first_pass_never_fall_below_the_hits_wanted() -> None:
-    spec = CollectionSpec("c", "p", "s", 768, coarse=128, tuning=Tuning(coarse_oversampling=0.5))
-    assert coarse_candidates(spec, 10) == 10
-    assert coarse_candidates(replace(spec, tuning=Tuning(coarse_oversampling=4)), 10) == 40
-    assert coarse_candidates(replace(spec, coarse=None), 10) is None
+    assert coarse_candidates(0.5, 10) == 10
+    assert coarse_candidates(4, 10) == 40
+    assert coarse_candidates(None, 10) is None
+    assert coarse_candidates(64, 1_000) == 10_000
 
 
 @pytest.mark.parametrize(

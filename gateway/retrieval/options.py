@@ -1,0 +1,153 @@
+"""How a caller wants to search, and what of it a collection can serve."""
+
+from dataclasses import dataclass, field
+
+from gateway.domain.collections import CollectionSpec, require_lexical
+from gateway.domain.search import Filter, Fusion
+from gateway.embedding.profile import Task
+from gateway.errors import InvalidRequest
+from gateway.ports import Reranker
+from gateway.retrieval.query import Ask, Group, Mode, Query, Rerank
+
+MOST_HITS = 1_000
+"""Most hits one search returns."""
+DEEPEST = 10_000
+"""Largest offset + limit."""
+MOST_NEIGHBOURS = 10
+MOST_QUERIES = 16
+"""Most texts of one search."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How to search; every default is good without a thought.
+
+    `mode` auto is hybrid where the collection indexes words, else dense. `coarse` None takes a first
+    pass over short vectors where the collection has them; a number is the size they must have.
+    `rerank` None reranks where a reranker is configured. `mmr` is the weight of relevance against
+    diversity, 0 to 1. `exact` skips every index. `truncate` cuts a query that is over the model's
+    limit, with a warning, instead of refusing it. `score_threshold` is held against the score that
+    is returned, whatever gives it. `trace_id` names the search in its explanation.
+    """
+
+    task: str = Task.QUERY
+    mode: Mode = Mode.AUTO
+    limit: int = 10
+    offset: int = 0
+    where: Filter | None = None
+    score_threshold: float | None = None
+    exact: bool = False
+    coarse: bool | int | None = None
+    fusion: Fusion = field(default_factory=Fusion)
+    candidates: int = 100
+    rerank: Rerank | bool | None = None
+    mmr: float | None = None
+    group: Group | None = None
+    neighbours: int = 0
+    explain: bool = False
+    allow_prompted: bool = False
+    truncate: bool = False
+    trace_id: str = ""
+
+    def __post_init__(self) -> None:
+        _require("limit", self.limit, 1, MOST_HITS)
+        if self.offset < 0:
+            raise InvalidRequest(f"offset must not be negative, got {self.offset}", field="offset")
+        if self.offset + self.limit > DEEPEST:
+            raise InvalidRequest(
+                f"offset + limit must not exceed {DEEPEST}; narrow the search by a filter instead",
+                field="offset",
+            )
+        _require("candidates", self.candidates, 1, DEEPEST)
+        _require("neighbours", self.neighbours, 0, MOST_NEIGHBOURS)
+        if self.mmr is not None:
+            _require("mmr", self.mmr, 0, 1)
+        if self.group is not None:
+            _require("group_size", self.group.size, 1, 100)
+        if isinstance(self.rerank, Rerank):
+            _require("rerank.candidates", self.rerank.candidates, 1, MOST_HITS)
+
+
+def query_of(
+    spec: CollectionSpec, options: SearchOptions, rerank: Rerank | None, asks: tuple[Ask, ...]
+) -> Query:
+    """Return a search of one collection, checked against what the collection has."""
+    return Query(
+        collection=spec.name,
+        asks=asks,
+        space=spec.space,
+        limit=options.limit,
+        offset=options.offset,
+        where=options.where,
+        score_threshold=options.score_threshold,
+        exact=options.exact,
+        mode=mode_of(spec, options.mode),
+        coarse=_coarse(spec, options),
+        fusion=options.fusion,
+        candidates=options.candidates,
+        rerank=rerank,
+        mmr=options.mmr,
+        group=options.group,
+        neighbours=options.neighbours,
+        explain=options.explain,
+    )
+
+
+def mode_of(spec: CollectionSpec, asked: Mode) -> Mode:
+    """Return the mode in force.
+
+    Raises:
+        InvalidRequest: words are asked for in a collection that indexes none.
+    """
+    if asked is Mode.AUTO:
+        return Mode.DENSE if spec.lexical is None else Mode.HYBRID
+    if asked is not Mode.DENSE:
+        require_lexical(spec)
+    return asked
+
+
+def rerank_of(
+    options: SearchOptions, reranker: Reranker | None, usual: Rerank | None
+) -> Rerank | None:
+    """Return how to rerank, or that nothing is.
+
+    Raises:
+        InvalidRequest: reranking is asked for and no reranker is configured.
+    """
+    if options.rerank is False or (options.rerank is None and reranker is None):
+        return None
+    if reranker is None:
+        raise InvalidRequest(
+            "no reranker is configured: leave `rerank` out, or set rerank.urls (GATEWAY_RERANK__URLS) "
+            "or rerank.kind=local",
+            field="rerank",
+        )
+    return options.rerank if isinstance(options.rerank, Rerank) else usual or Rerank()
+
+
+def _coarse(spec: CollectionSpec, options: SearchOptions) -> float | None:
+    """Return the oversampling of a first pass over short vectors; None: there is no such pass."""
+    asked = options.coarse
+    sized = not isinstance(asked, bool) and asked is not None
+    if sized and asked != spec.coarse:
+        has = "none" if spec.coarse is None else f"those of size {spec.coarse}"
+        raise InvalidRequest(
+            f"collection {spec.name!r} has no short vectors of size {asked} (it has {has}, beside "
+            f"full ones of size {spec.size}); leave `coarse` out, or ingest into a collection that "
+            "is made with that coarse size",
+            field="coarse",
+        )
+    if asked is True and spec.coarse is None:
+        raise InvalidRequest(
+            f"collection {spec.name!r} has no short vectors: leave `coarse` out, or ingest into a "
+            "collection that is made with a coarse size",
+            field="coarse",
+        )
+    if asked is False or spec.coarse is None or options.exact:
+        return None
+    return spec.tuning.coarse_oversampling
+
+
+def _require(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise InvalidRequest(f"{name} must be {least}-{most}, got {value}", field=name)

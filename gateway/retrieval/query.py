@@ -1,0 +1,111 @@
+"""What a search is on its way through the stages, and how callers say what they want."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TypeAlias
+
+from gateway.domain.search import Filter, Fusion, Hit, StageScore
+from gateway.domain.vectors import Vector
+
+
+class Mode(StrEnum):
+    """What a search compares: meaning (dense), words (lexical), or both (hybrid)."""
+
+    AUTO = "auto"
+    DENSE = "dense"
+    LEXICAL = "lexical"
+    HYBRID = "hybrid"
+
+
+class OnFailure(StrEnum):
+    """What becomes of a search whose reranker fails."""
+
+    ERROR = "error"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Rerank:
+    """The best `candidates` are read again by the reranker; `on_failure` says what if it cannot."""
+
+    candidates: int = 50
+    on_failure: OnFailure = OnFailure.ERROR
+
+
+class GroupScore(StrEnum):
+    """What a document is worth: its best chunk, or the sum over its chunks that were found."""
+
+    BEST = "best"
+    SUM = "sum"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Hits by document: `size` chunks of each, documents in order of `score`."""
+
+    score: GroupScore = GroupScore.BEST
+    size: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One text of a search, with its unit float32 vector, shape (size,), where the mode needs one."""
+
+    text: str
+    vector: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One search on its way through the stages. Vectors are of `space`.
+
+    `limit` and `offset` count hits, or documents where they are grouped. `coarse` candidates are left
+    by a first pass over short vectors; `candidates` of each half are fused, and no fewer are read
+    where a later stage chooses among them. `warnings` gathers what the caller should hear.
+    """
+
+    collection: str
+    asks: tuple[Ask, ...]
+    space: str
+    limit: int
+    offset: int = 0
+    where: Filter | None = None
+    score_threshold: float | None = None
+    exact: bool = False
+    mode: Mode = Mode.DENSE
+    coarse: float | None = None
+    fusion: Fusion = field(default_factory=Fusion)
+    candidates: int = 100
+    rerank: Rerank | None = None
+    mmr: float | None = None
+    group: Group | None = None
+    neighbours: int = 0
+    explain: bool = False
+    warnings: list[str] = field(default_factory=list[str], compare=False)
+
+    @property
+    def wanted(self) -> int:
+        """Hits (or documents) up to the end of the page."""
+        return self.offset + self.limit
+
+    @property
+    def depth(self) -> int:
+        """Hits to fetch, so that every later stage has enough to choose from."""
+        deepest = [self.wanted]
+        if self.rerank is not None:
+            deepest.append(self.rerank.candidates)
+        if self.mmr is not None or (self.group and self.group.score is GroupScore.SUM):
+            deepest.append(self.candidates)
+        return max(deepest)
+
+
+Stage: TypeAlias = Callable[[Query, Sequence[Hit]], Awaitable[Sequence[Hit]]]
+
+
+def noted(stage: str, hits: Sequence[Hit]) -> list[Hit]:
+    """Return hits with the stage's score and rank appended to each."""
+    return [
+        replace(hit, stages=(*hit.stages, StageScore(stage, hit.score, rank)))
+        for rank, hit in enumerate(hits, start=1)
+    ]

@@ -113,7 +113,7 @@ def _whole(table: Table) -> Table:
 
 
 def _row(run: Run, names: Sequence[str]) -> list[str]:
-    lexical = run.configuration.stage == "lexical"
+    lexical = run.configuration.stage.startswith("lexical")
     return [
         run.name,
         "" if lexical else str(run.configuration.size),

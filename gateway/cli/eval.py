@@ -19,7 +19,7 @@ from gateway.embedding.profile import Task
 from gateway.errors import InvalidRequest
 from gateway.evaluation.gate import MAX_DROP, Regression, load_baseline, regressions
 from gateway.evaluation.opening import Asked, evaluate_configured
-from gateway.evaluation.plan import ALL_STAGES, DEPTH, STAGES, SWEPT, Plan
+from gateway.evaluation.plan import ALL_STAGES, DEPTH, MMR, STAGES, SWEPT, Plan
 from gateway.evaluation.results import Report
 from gateway.evaluation.scratch import cache_folder
 from gateway.evaluation.written import write_report
@@ -37,6 +37,16 @@ def evaluate(
     stages: Annotated[
         str, typer.Option(help=f"Stages to run, comma separated: {', '.join(ALL_STAGES)}.")
     ] = ",".join(STAGES),
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Run the last stage with the reranker behind as well.")
+    ] = False,
+    mmr: Annotated[
+        float | None,
+        typer.Option(
+            metavar="LAMBDA",
+            help="Run the last stage with MMR behind as well; 1: relevance alone.",
+        ),
+    ] = None,
     limit_queries: Annotated[
         int | None, typer.Option(metavar="N", help="Measure the first N queries only.")
     ] = None,
@@ -164,7 +174,8 @@ def evaluate(
         settings = read_settings(config, assignments)
         configure_logs("warning" if settings.log.level == "info" else settings.log.level, "console")
         plan = Plan(
-            stages=tuple(dict.fromkeys(part.strip() for part in stages.split(",") if part.strip())),
+            stages=_stages(stages, rerank=rerank, mmr=mmr is not None),
+            mmr=MMR if mmr is None else mmr,
             sizes=tuple(dict.fromkeys(size or ())),
             quantizations=tuple(dict.fromkeys(quantization or ())),
             coarse=coarse,
@@ -200,6 +211,15 @@ def evaluate(
         print_regressions(fallen, max_drop)
     if fallen:
         raise typer.Exit(FAILED)
+
+
+def _stages(given: str, *, rerank: bool, mmr: bool) -> tuple[str, ...]:
+    """Read the list of stages; the last one runs with a reranker or MMR behind it too, if asked."""
+    stages = [part.strip() for part in given.split(",") if part.strip()]
+    last = stages[-1:]
+    stages += [f"{stage}+rerank" for stage in last if rerank]
+    stages += [f"{stage}+mmr" for stage in last if mmr]
+    return tuple(dict.fromkeys(stages))
 
 
 def _lexical(language: str, average_words: float | None) -> Lexical:

@@ -12,7 +12,7 @@ from gateway.domain.footprint import FLOAT, footprint
 from gateway.errors import InvalidRequest
 from gateway.evaluation.collection import searched_collection
 from gateway.evaluation.golden import GoldenSet
-from gateway.evaluation.plan import EXACT, Plan, Progress, silent
+from gateway.evaluation.plan import EXACT, Plan, Progress, parse_stage, silent
 from gateway.evaluation.recommend import recommend
 from gateway.evaluation.results import (
     PRIMARY,
@@ -29,7 +29,7 @@ from gateway.evaluation.searching import Searcher
 from gateway.evaluation.statistics import compare
 from gateway.evaluation.told import hidden_by_depth, warnings_of
 from gateway.observability.versions import own_versions, package_versions
-from gateway.retrieval.stages import Mode
+from gateway.retrieval.query import Mode
 
 COMPARED: Final = (PRIMARY, "recall@100")
 _LIBRARIES: Final = ("ir-measures", "pytrec-eval-terrier", "qdrant-edge-py", "onnxruntime")
@@ -47,6 +47,7 @@ async def evaluate(
         UpstreamError: encoder or store failed.
     """
     started = time.perf_counter()
+    _require_reranker(runtime, plan)
     searcher = Searcher(runtime, golden, plan, progress)
     runs: list[Run] = []
     told: list[str] = []
@@ -68,13 +69,23 @@ async def evaluate(
         dataset=_dataset(golden),
         runs=tuple(runs),
         depth=plan.depth,
-        comparisons=_comparisons(runs),
+        comparisons=_comparisons(runs, plan),
         recommendation=_recommendation(runs, plan),
         published=_published(runtime),
         warnings=warnings_of(golden, searcher.warnings, told),
         versions={**own_versions(), **package_versions(_LIBRARIES)},
         seconds=time.perf_counter() - started,
     )
+
+
+def _require_reranker(runtime: Runtime, plan: Plan) -> None:
+    """Refuse a stage that reranks where nothing does, before anything is indexed."""
+    for stage in plan.stages:
+        if parse_stage(stage).rerank and not runtime.retriever.reranks:
+            raise InvalidRequest(
+                f"stage {stage!r} needs a reranker and none is configured: set rerank.urls "
+                "(GATEWAY_RERANK__URLS) or rerank.kind=local, or leave the stage out"
+            )
 
 
 def _sizes(runtime: Runtime, plan: Plan) -> Sequence[int | None]:
@@ -114,15 +125,16 @@ async def _tuned(
 def _stages(plan: Plan, size: int, runs: Sequence[Run]) -> list[str]:
     """Stages still to run: words are searched once, and exactly once at a size."""
     known = [run.configuration for run in runs]
-    done = {each.stage for each in known if each.stage == Mode.LEXICAL}
-    done |= {each.stage for each in known if each.stage == EXACT and each.size == size}
+    bases = [(each.stage, parse_stage(each.stage).base, each.size) for each in known]
+    done = {stage for stage, base, _ in bases if base == Mode.LEXICAL}
+    done |= {stage for stage, base, at in bases if base == EXACT and at == size}
     return [stage for stage in plan.stages if stage not in done]
 
 
 def _bytes(spec: CollectionSpec, stage: str, *, indexed: bool) -> dict[str, int]:
     """Vector bytes of a chunk that are looked through, and all that are stored."""
     found = footprint(spec, indexed=indexed)
-    searched = FLOAT * spec.size if stage == EXACT else found.searched
+    searched = FLOAT * spec.size if parse_stage(stage).base == EXACT else found.searched
     return {"searched_bytes": searched, "stored_bytes": found.total}
 
 
@@ -141,7 +153,8 @@ def _configuration(
     }
     if plan.collection is not None:
         options |= {"collection": plan.collection, "chunks": None}
-    plain = stage == EXACT or not indexed
+    base = parse_stage(stage).base
+    plain = base == EXACT or not indexed
     kind = Quantization.NONE if plain else spec.tuning.quantization
     return Configuration(
         name=_name(plan, stage, spec.size, kind),
@@ -150,27 +163,27 @@ def _configuration(
         space=spec.space,
         size=spec.size,
         quantization=kind.value,
-        coarse=None if stage == EXACT else spec.coarse,
+        coarse=None if base == EXACT else spec.coarse,
         options=options,
     )
 
 
 def _name(plan: Plan, stage: str, size: int, kind: Quantization) -> str:
     """Name a run by what tells it from the others of its report."""
-    if stage == Mode.LEXICAL:
+    base = parse_stage(stage).base
+    if base == Mode.LEXICAL:
         return stage
     sized = [str(size)] if plan.sweep or len(plan.sizes) > 1 else []
-    quantised = [kind.value] if plan.indexed and stage != EXACT else []
+    quantised = [kind.value] if plan.indexed and base != EXACT else []
     return " ".join([stage, *sized, *quantised])
 
 
-def _comparisons(runs: Sequence[Run]) -> tuple[Comparison, ...]:
-    """Each run against the one before it, and the best against every other."""
+def _comparisons(runs: Sequence[Run], plan: Plan) -> tuple[Comparison, ...]:
+    """The best run against every other; where stages are few, each against the one before as well."""
     best = max(runs, key=lambda run: run.metrics[PRIMARY])
-    pairs = {(run.name, before.name): (run, before) for before, run in pairwise(runs)}
-    for run in runs:
-        if run is not best and (run.name, best.name) not in pairs:
-            pairs[best.name, run.name] = (best, run)
+    pairs = {frozenset((best.name, run.name)): (best, run) for run in runs if run is not best}
+    if not plan.indexed and len(plan.sizes) < 2:
+        pairs |= {frozenset((a.name, b.name)): (b, a) for a, b in pairwise(runs)}
     return tuple(
         compare(run, against, metric) for run, against in pairs.values() for metric in COMPARED
     )

@@ -50,7 +50,7 @@ def _row(run: Run, names: Sequence[str]) -> list[str]:
     spread = run.intervals[PRIMARY]
     figures[0] += f" ({spread.low:.3f}-{spread.high:.3f})"
     latency, index = run.latency, run.index
-    lexical = run.configuration.stage == "lexical"
+    lexical = run.configuration.stage.startswith("lexical")
     return [
         run.name,
         "" if lexical else str(run.configuration.size),

@@ -7,14 +7,17 @@ from typing import Final, TypeAlias
 from gateway.domain.collections import Lexical, Quantization, Tuning
 from gateway.embedding.profile import Task
 from gateway.errors import InvalidRequest
-from gateway.retrieval.pipeline import MOST_HITS, SearchOptions
-from gateway.retrieval.stages import Mode
+from gateway.retrieval.options import MOST_HITS, SearchOptions
+from gateway.retrieval.query import Group, Mode, Rerank
 
 STAGES: Final = (Mode.DENSE.value, Mode.LEXICAL.value, Mode.HYBRID.value)
 """What is run unless it is said otherwise."""
 EXACT: Final = "exact"
 """Dense search of every full vector: the bar for an index, quantisation and a first short pass."""
 ALL_STAGES: Final = (EXACT, *STAGES)
+ORDERED: Final = ("rerank", "mmr")
+"""What may follow a stage: the reranker, maximal marginal relevance."""
+MMR: Final = 0.5
 SWEPT: Final = (Quantization.NONE, Quantization.INT8, Quantization.BINARY)
 """Quantisations of a sweep unless others are asked for."""
 DEPTH: Final = 100
@@ -33,7 +36,7 @@ def silent(_what: str, _done: int, _total: int) -> None:
 class Plan:
     """How to index and search a golden set.
 
-    `stages` are modes of search, or `exact`; `sizes` the vector sizes to index at (the default size when empty);
+    `stages` are modes of search or `exact`, some followed by `+rerank` or `+mmr`; `sizes` the vector sizes to index at (the default size when empty);
     `quantizations` how vectors are searched (as a new collection is when empty).
     `coarse` is the size of short vectors to store beside, for a first pass. `depth` is how many
     documents of a ranking are kept. `whole` embeds every document as one text,
@@ -50,6 +53,8 @@ class Plan:
     whole: bool = False
     lexical: Lexical = field(default_factory=Lexical)
     task: str = Task.QUERY
+    rerank_candidates: int = 50
+    mmr: float = MMR
     collection: str | None = None
     sweep: bool = False
     max_drop: float | None = None
@@ -61,7 +66,7 @@ class Plan:
         if not self.stages:
             raise InvalidRequest(f"no stage to run; take some of {', '.join(ALL_STAGES)}")
         for stage in self.stages:
-            require_stage(stage)
+            parse_stage(stage)
 
     @property
     def indexed(self) -> bool:
@@ -74,25 +79,45 @@ class Plan:
         return self.quantizations or (SWEPT if self.sweep else (Tuning().quantization,))
 
 
-def require_stage(stage: str) -> str:
-    """Return a stage that can be run.
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage taken apart: what finds, and what orders it anew."""
+
+    base: str
+    rerank: bool = False
+    mmr: bool = False
+
+    @property
+    def mode(self) -> Mode:
+        return Mode.DENSE if self.base == EXACT else Mode(self.base)
+
+
+def parse_stage(name: str) -> Stage:
+    """Read `hybrid`, `hybrid+rerank`, `dense+mmr`, ...
 
     Raises:
-        InvalidRequest: names those that can.
+        InvalidRequest: names what can be run.
     """
-    if stage not in ALL_STAGES:
-        raise InvalidRequest(f"no stage {stage!r}; take {', '.join(ALL_STAGES)}")
-    return stage
+    base, *more = name.split("+")
+    if base not in ALL_STAGES or len(set(more)) < len(more) or not set(more) <= set(ORDERED):
+        raise InvalidRequest(
+            f"no stage {name!r}; take {', '.join(ALL_STAGES)}, with +{' or +'.join(ORDERED)} behind"
+        )
+    return Stage(base, rerank="rerank" in more, mmr="mmr" in more)
 
 
-def options_of(stage: str, plan: Plan, limit: int, *, by_document: bool = True) -> SearchOptions:
+def options_of(name: str, plan: Plan, limit: int, *, by_document: bool = True) -> SearchOptions:
     """Return how to search at a stage; a query over the model's limit loses its end."""
+    stage = parse_stage(name)
     return SearchOptions(
         task=plan.task,
-        mode=Mode.DENSE if stage == EXACT else Mode(stage),
-        exact=stage == EXACT,
+        mode=stage.mode,
+        exact=stage.base == EXACT,
+        coarse=False if stage.base == EXACT else None,
         limit=limit,
-        by_document=by_document,
+        rerank=Rerank(plan.rerank_candidates) if stage.rerank else False,
+        mmr=plan.mmr if stage.mmr else None,
+        group=Group() if by_document else None,
         allow_prompted=True,
         truncate=True,
     )
@@ -100,4 +125,4 @@ def options_of(stage: str, plan: Plan, limit: int, *, by_document: bool = True) 
 
 def needs_words(stages: Sequence[str]) -> bool:
     """Tell whether a stage searches by words."""
-    return not {Mode.DENSE.value, EXACT}.issuperset(stages)
+    return any(parse_stage(name).mode is not Mode.DENSE for name in stages)

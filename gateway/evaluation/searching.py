@@ -1,7 +1,7 @@
 """All queries of a golden set through one configuration of the real search."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from gateway.evaluation.results import (
     Run,
 )
 from gateway.evaluation.statistics import intervals
-from gateway.retrieval.pipeline import Retriever, SearchResult
+from gateway.retrieval.pipeline import Retriever
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class _Answer:
 
 
 class Searcher:
-    """Runs the queries of a golden set; `warnings` counts what the searches warned of."""
+    """Runs the queries of a golden set."""
 
     def __init__(self, runtime: Runtime, golden: GoldenSet, plan: Plan, progress: Progress) -> None:
         self._runtime = runtime
@@ -43,8 +43,12 @@ class Searcher:
         self._golden = golden
         self._plan = plan
         self._progress = progress
-        self.warnings: Counter[str] = Counter()
-        self._warned = False
+        self._warned: defaultdict[str, set[str]] = defaultdict(set)
+
+    @property
+    def warnings(self) -> Counter[str]:
+        """What the searches warned of, with the number of queries, whatever the number of runs."""
+        return Counter({text: len(queries) for text, queries in self._warned.items()})
 
     async def warm(self, size: int) -> None:
         """Embed all queries once, many at a time: the searches then find them in the cache.
@@ -73,7 +77,6 @@ class Searcher:
         for query, text in golden.queries.items():
             answers[query] = await self._ask(collection, configuration.stage, query, text, limit)
             self._progress(what, len(answers), len(golden.queries))
-        self._warned = True
         return self._measured(configuration, index, answers)
 
     async def _ask(self, collection: str, stage: str, query: str, text: str, limit: int) -> _Answer:
@@ -81,7 +84,8 @@ class Searcher:
         started = time.perf_counter()
         result = await self._retriever.search(collection, text, options)
         seconds = time.perf_counter() - started - result.explanation.embed_seconds
-        self._note(result)
+        for warning in result.warnings:
+            self._warned[warning].add(query)
         ranking = tuple(Ranked(hit.chunk.document_id, hit.score) for hit in result.hits)
         spans = await self._spans(collection, stage, query, text)
         return _Answer(ranking, spans, seconds, result.explanation.tokens)
@@ -101,11 +105,6 @@ class Searcher:
             / len(spans)
             for depth in SPAN_DEPTHS
         }
-
-    def _note(self, result: SearchResult) -> None:
-        """Count warnings once a query, whatever the number of runs."""
-        if not self._warned:
-            self.warnings.update(result.warnings)
 
     def _measured(
         self, configuration: Configuration, index: Index, answers: Mapping[str, _Answer]

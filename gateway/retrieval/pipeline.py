@@ -70,6 +70,11 @@ class Retriever:
         """Fingerprint of the space that is searched."""
         return self._embedder.space
 
+    @property
+    def reranks(self) -> bool:
+        """Tell whether there is a reranker."""
+        return self._reranker is not None
+
     async def search(
         self, collection: str, text: str | Sequence[str], options: SearchOptions | None = None
     ) -> SearchResult:

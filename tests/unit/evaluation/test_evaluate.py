@@ -25,6 +25,8 @@ from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.opening import Asked, evaluate_configured
 from gateway.evaluation.plan import Plan, silent
 from gateway.evaluation.report_json import report_from_json, report_to_json
+from gateway.rerankers.fake import FakeReranker
+from gateway.retrieval.pipeline import Retriever
 from gateway.settings import load_settings
 from tests.support.golden_sets import DOCUMENTS, QRELS, fake_runtime, write_set
 from tests.support.ingesting import CountingEncoder
@@ -186,6 +188,36 @@ async def test_a_title_is_read_before_a_whole_text_by_a_model_without_titles(
     runtime = fake_runtime(encoder, profile)
     report = await evaluate(runtime, golden, Plan(whole=True, stages=("dense",)))
     assert report.runs[0].metrics["success@1"] == 1.0
+
+
+async def test_stages_with_a_reranker_or_diversity_behind(golden: GoldenSet) -> None:
+    runtime = fake_runtime()
+    retriever = Retriever(
+        runtime.embedder, runtime.store, runtime.collections, reranker=FakeReranker()
+    )
+    stages = ("dense", "dense+rerank", "lexical+mmr", "hybrid+rerank+mmr")
+    report = await evaluate(replace(runtime, retriever=retriever), golden, Plan(stages=stages))
+    assert tuple(run.name for run in report.runs) == stages
+    assert all(run.metrics["success@1"] > 0.3 for run in report.runs)
+    scores = [hit.score for hit in report.run("dense+rerank").queries[0].ranking]
+    assert scores != [hit.score for hit in report.run("dense").queries[0].ranking]
+
+
+async def test_reranking_without_a_reranker_is_refused_before_anything_is_indexed(
+    golden: GoldenSet,
+) -> None:
+    encoder = CountingEncoder()
+    with pytest.raises(
+        InvalidRequest, match=r"needs a reranker and none is configured: set rerank"
+    ):
+        await evaluate(fake_runtime(encoder), golden, Plan(stages=("hybrid+rerank",)))
+    assert encoder.texts == []
+
+
+@pytest.mark.parametrize("stage", ["hybrid+", "hybrid+magic", "+rerank", "mmr", "dense+mmr+mmr"])
+def test_unknown_stages_are_refused(stage: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"with \+rerank or \+mmr behind"):
+        Plan(stages=(stage,))
 
 
 async def test_spans_are_found_by_the_chunks_that_touch_them(tmp_path: Path) -> None:

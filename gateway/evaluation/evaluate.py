@@ -27,7 +27,7 @@ from gateway.evaluation.results import (
 )
 from gateway.evaluation.searching import Searcher
 from gateway.evaluation.statistics import compare
-from gateway.evaluation.told import hidden_by_depth, warnings_of
+from gateway.evaluation.told import hidden_by_depth, warnings_of, worse_together
 from gateway.observability.versions import own_versions, package_versions
 from gateway.retrieval.query import Mode
 
@@ -72,7 +72,7 @@ async def evaluate(
         comparisons=_comparisons(runs, plan),
         recommendation=_recommendation(runs, plan),
         published=_published(runtime),
-        warnings=warnings_of(golden, searcher.warnings, told),
+        warnings=warnings_of(golden, searcher.warnings, [*told, *worse_together(runs)]),
         versions={**own_versions(), **package_versions(_LIBRARIES)},
         seconds=time.perf_counter() - started,
     )

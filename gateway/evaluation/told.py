@@ -1,17 +1,19 @@
 """What a reader must know beside the figures."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.plan import Plan
-from gateway.evaluation.results import Configuration, Index
+from gateway.evaluation.results import PRIMARY, Configuration, Index, Run
+from gateway.evaluation.statistics import compare
 
 FEW: Final = 50
 """Fewer queries than this make wide intervals."""
 _NUMBERED: Final = 5
 _GROUPED: Final = 4
+_CHANCE: Final = 0.05
 
 
 def warnings_of(
@@ -46,6 +48,24 @@ def hidden_by_depth(plan: Plan, configuration: Configuration, index: Index) -> l
         f"{rescored} of {index.chunks} chunks are scored again by their full vectors in each search, "
         "which hides what quantisation loses: measure --top 10, or a larger set"
     ]
+
+
+def worse_together(runs: Sequence[Run]) -> list[str]:
+    """Say so where one half alone ranks better than hybrid search, beyond chance."""
+    found = {run.name: run for run in runs}
+    if "hybrid" not in found:
+        return []
+    told: list[str] = []
+    for name in ("dense", "lexical"):
+        if name not in found:
+            continue
+        test = compare(found[name], found["hybrid"], PRIMARY)
+        if test.difference > 0 and test.p_value < _CHANCE:
+            told.append(
+                f"{name} search alone ranks better than hybrid ({PRIMARY} {test.difference:+.4f}, p = "
+                f"{test.p_value:.2g}): search by mode {name}, or mend the other half"
+            )
+    return told
 
 
 def _summed(searched: Counter[str]) -> list[tuple[str, int]]:

@@ -185,7 +185,10 @@ def _comparisons(runs: Sequence[Run], plan: Plan) -> tuple[Comparison, ...]:
     if not plan.indexed and len(plan.sizes) < 2:
         pairs |= {frozenset((a.name, b.name)): (b, a) for a, b in pairwise(runs)}
     return tuple(
-        compare(run, against, metric) for run, against in pairs.values() for metric in COMPARED
+        compare(run, against, metric)
+        for run, against in pairs.values()
+        for metric in COMPARED
+        if metric in run.metrics
     )
 
 

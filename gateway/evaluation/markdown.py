@@ -5,8 +5,7 @@ from typing import Final
 
 from gateway.evaluation.results import PRIMARY, Comparison, Report, Run
 
-SHOWN: Final = ("ndcg@10", "recall@10", "recall@100", "mrr@10", "map")
-SPAN_SHOWN: Final = "span_recall@10"
+SHOWN: Final = ("ndcg@10", "recall@10", "recall@100", "mrr@10", "map", "span_recall@10")
 
 
 def markdown(report: Report) -> str:
@@ -21,9 +20,9 @@ def markdown(report: Report) -> str:
 
 
 def columns(report: Report) -> list[str]:
-    """Return the measures worth a column."""
-    spans = [SPAN_SHOWN] if any(SPAN_SHOWN in run.metrics for run in report.runs) else []
-    return [*SHOWN, *spans]
+    """Return the measures worth a column that some run has."""
+    found = {name for run in report.runs for name in run.metrics}
+    return [name for name in SHOWN if name in found]
 
 
 def _head(report: Report) -> str:

@@ -38,6 +38,11 @@ def require_measure(name: str) -> str:
     return name
 
 
+def measures_within(depth: int) -> tuple[str, ...]:
+    """Return the usual measures that rankings of so many documents can tell."""
+    return tuple(name for name in MEASURES if int(name.partition("@")[2] or 0) <= depth)
+
+
 def measure(
     qrels: Grades,
     rankings: Mapping[str, Sequence[Ranked]],

@@ -21,6 +21,7 @@ MMR: Final = 0.5
 SWEPT: Final = (Quantization.NONE, Quantization.INT8, Quantization.BINARY)
 """Quantisations of a sweep unless others are asked for."""
 DEPTH: Final = 100
+LEAST_DEPTH: Final = 10
 SPAN_DEPTHS: Final = (1, 5, 10, 20)
 """How many chunks are looked at for spans."""
 
@@ -61,8 +62,11 @@ class Plan:
     max_bytes_per_chunk: int | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.depth <= MOST_HITS:
-            raise InvalidRequest(f"--top is {self.depth}; take 1-{MOST_HITS}")
+        if not LEAST_DEPTH <= self.depth <= MOST_HITS:
+            raise InvalidRequest(
+                f"--top is {self.depth}; take {LEAST_DEPTH}-{MOST_HITS}: nDCG@10 is what runs are "
+                "compared by"
+            )
         if not self.stages:
             raise InvalidRequest(f"no stage to run; take some of {', '.join(ALL_STAGES)}")
         for stage in self.stages:

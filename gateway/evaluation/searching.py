@@ -10,7 +10,7 @@ import numpy as np
 from gateway.bootstrap import Runtime
 from gateway.embedding.texts import Input
 from gateway.evaluation.golden import GoldenSet
-from gateway.evaluation.measures import MEASURES, means, measure
+from gateway.evaluation.measures import means, measure, measures_within
 from gateway.evaluation.plan import SPAN_DEPTHS, Plan, Progress, options_of
 from gateway.evaluation.results import (
     Configuration,
@@ -110,10 +110,11 @@ class Searcher:
         self, configuration: Configuration, index: Index, answers: Mapping[str, _Answer]
     ) -> Run:
         rankings = {query: answer.ranking for query, answer in answers.items()}
-        values = measure(self._golden.qrels, rankings)
+        measured = measures_within(self._plan.depth)
+        values = measure(self._golden.qrels, rankings, measured)
         spans = {query: answer.spans for query, answer in answers.items() if answer.spans}
-        spread = intervals(values, MEASURES)
-        figures = means(values, MEASURES)
+        spread = intervals(values, measured)
+        figures = means(values, measured)
         if spans:
             names = tuple(next(iter(spans.values())))
             figures |= means(spans, names)

@@ -59,6 +59,13 @@ async def test_every_stage_is_searched_and_measured(golden: GoldenSet) -> None:
     assert await collections(runtime) == []
 
 
+async def test_nothing_is_measured_deeper_than_rankings_go(golden: GoldenSet) -> None:
+    run = (await evaluate(fake_runtime(), golden, Plan(depth=10, stages=("dense",)))).runs[0]
+    assert "recall@10" in run.metrics
+    assert "recall@100" not in run.metrics
+    assert set(run.intervals) == set(run.metrics)
+
+
 async def test_what_is_left_out_is_told(golden: GoldenSet) -> None:
     told = "\n".join((await evaluate(fake_runtime(), golden, Plan(stages=("dense",)))).warnings)
     assert "1 queries have no judgment: left out of every mean" in told
@@ -285,7 +292,7 @@ async def test_what_cannot_be_evaluated_is_refused(golden: GoldenSet) -> None:
         InvalidRequest, match="no stage 'sparse'; take exact, dense, lexical, hybrid"
     ):
         Plan(stages=("sparse",))
-    with pytest.raises(InvalidRequest, match="take 1-1000"):
+    with pytest.raises(InvalidRequest, match="take 10-1000"):
         Plan(depth=0)
 
 

@@ -7,21 +7,23 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.domain.collections import Lexical
 from gateway.domain.recording import Recording
 from gateway.embedding.canaries import canary_texts, long_canary
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, CATALOG, find_profile, load_profiles
 from gateway.embedding.embedder import Embedder
 from gateway.embedding.fingerprint import fingerprint, space_of
 from gateway.embedding.profile import ModelProfile
-from gateway.errors import ConfigurationError, UnknownTask
+from gateway.errors import ConfigurationError, InvalidRequest, UnknownTask
 from gateway.events import Sink, fan_out
 from gateway.ingest.chunking import require_overlap
 from gateway.ingest.pipeline import Ingestor
 from gateway.observability.logs import log_events
 from gateway.observability.metrics import Metrics
-from gateway.ports import Encoder, Health, VectorStore
+from gateway.ports import Encoder, Health, Reranker, VectorStore
 from gateway.retrieval.collections import Collections
 from gateway.retrieval.pipeline import Retriever
+from gateway.retrieval.query import OnFailure, Rerank
 from gateway.settings import Settings
 
 if TYPE_CHECKING:  # adapters are imported when they are used
@@ -40,10 +42,12 @@ class Runtime:
     retriever: Retriever
     ingestor: Ingestor
     metrics: Metrics
+    reranker: Reranker | None = None
 
     async def health(self) -> list[Health]:
         """State of every dependency."""
-        return [await self.embedder.encoder.health(), await self.store.health()]
+        found = [await self.embedder.encoder.health(), await self.store.health()]
+        return found if self.reranker is None else [*found, await self.reranker.health()]
 
 
 @asynccontextmanager
@@ -65,22 +69,43 @@ async def open_runtime(settings: Settings) -> AsyncGenerator[Runtime, None]:
         embedder = Embedder(profile, encoder, sink=sink)
         store = await open_store(settings, sink)
         stack.push_async_callback(store.aclose)
-        yield join(settings, embedder, store, metrics=metrics)
+        reranker = await open_reranker(settings, sink)
+        if reranker is not None:
+            stack.push_async_callback(reranker.aclose)
+        yield join(settings, embedder, store, metrics=metrics, reranker=reranker)
 
 
 def join(
-    settings: Settings, embedder: Embedder, store: VectorStore, *, metrics: Metrics
+    settings: Settings,
+    embedder: Embedder,
+    store: VectorStore,
+    *,
+    metrics: Metrics,
+    reranker: Reranker | None = None,
 ) -> Runtime:
     """Build the use cases over an open embedder and store; tests join fakes here."""
     require_default_task(settings, embedder.profile)
     sink = fan_out(metrics, log_events)
-    collections = Collections(embedder, store, size=settings.size)
+    collections = Collections(
+        embedder,
+        store,
+        size=settings.size,
+        lexical=usual_lexical(settings),
+        coarse=settings.collections.coarse,
+    )
     return Runtime(
         settings=settings,
         embedder=embedder,
         store=store,
         collections=collections,
-        retriever=Retriever(embedder, store, collections, sink=sink),
+        retriever=Retriever(
+            embedder,
+            store,
+            collections,
+            reranker=reranker,
+            usual_rerank=Rerank(settings.rerank.candidates, OnFailure(settings.rerank.on_failure)),
+            sink=sink,
+        ),
         ingestor=Ingestor(
             embedder,
             store,
@@ -89,7 +114,22 @@ def join(
             sink=sink,
         ),
         metrics=metrics,
+        reranker=reranker,
     )
+
+
+def usual_lexical(settings: Settings) -> Lexical | None:
+    """How the words of new collections are weighed; None: they are not indexed.
+
+    Raises:
+        ConfigurationError: the language has no stemmer.
+    """
+    if not settings.collections.lexical:
+        return None
+    try:
+        return Lexical(settings.collections.language)
+    except InvalidRequest as exc:
+        raise ConfigurationError(f"collections.language is not usable: {exc}") from exc
 
 
 def require_consistent(settings: Settings) -> ModelProfile:
@@ -120,10 +160,27 @@ def require_consistent(settings: Settings) -> ModelProfile:
         raise ConfigurationError("cache 'valkey' needs an address: set cache.url")
     if settings.size is not None:
         profile.require_size(settings.size)
+    if settings.collections.coarse is not None:
+        profile.require_size(settings.collections.coarse)
+    usual_lexical(settings)
+    _require_reranker(settings)
     require_default_task(settings, profile)
     ingest = settings.ingest
     require_overlap(ingest.overlap_tokens, min(ingest.chunk_tokens, profile.max_tokens))
     return profile
+
+
+def _require_reranker(settings: Settings) -> None:
+    if settings.rerank_kind != "tei":
+        return
+    if not settings.rerank.urls:
+        raise ConfigurationError(
+            "reranker 'tei' needs addresses: set rerank.urls (GATEWAY_RERANK__URLS)"
+        )
+    if settings.rerank.model is not None:
+        from gateway.rerankers.catalogue import require_served_by_tei  # noqa: PLC0415
+
+        require_served_by_tei(settings.rerank.model)
 
 
 def served_space(settings: Settings, profile: ModelProfile, kind: str | None = None) -> str:
@@ -197,6 +254,37 @@ async def open_cache(settings: Settings, sink: Sink) -> "Cache":
     from gateway.encoders.caches.guard import GuardedCache  # noqa: PLC0415
 
     return GuardedCache(await CACHES[settings.cache.kind](settings), sink=sink)
+
+
+async def open_reranker(settings: Settings, sink: Sink) -> Reranker | None:
+    """Open the reranker that the settings name; None where they name none.
+
+    Raises:
+        MissingExtra, ConfigurationError: a local model cannot be loaded.
+    """
+    rerank = settings.rerank
+    if settings.rerank_kind == "none":
+        return None
+    if settings.rerank_kind == "tei":
+        from gateway.rerankers.tei import TEIReranker  # noqa: PLC0415
+
+        return TEIReranker(
+            rerank.urls,
+            model=rerank.model,
+            raw=rerank.raw_scores,
+            api_key=rerank.api_key.get_secret_value() if rerank.api_key else None,
+            timeout_seconds=rerank.timeout_seconds,
+            sink=sink,
+        )
+    from gateway.rerankers.catalogue import DEFAULT_MODEL  # noqa: PLC0415
+    from gateway.rerankers.local import LocalReranker  # noqa: PLC0415
+
+    return await LocalReranker.load(
+        rerank.model or DEFAULT_MODEL,
+        raw=rerank.raw_scores,
+        device=rerank.device,
+        threads=settings.threads,
+    )
 
 
 async def open_store(settings: Settings, sink: Sink) -> VectorStore:

@@ -27,6 +27,8 @@ RELEASES: Final = {"1.8": "1.8.3", "1.9": "1.9.3"}
 CHARS_PER_TOKEN: Final = 250
 """TEI refuses more characters than this times `max_input_length` before it tokenises."""
 EMBEDDING: Final = {"embedding": {"pooling": "mean"}}
+RERANKER: Final = {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}}
+"""Beside an embedding model where one server has both, which TEI itself never does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from gateway.embedding.catalog import GEMMA_CONFIGURED_PROMPTS
 from gateway.encoders.fake import FakeEncoder
 from gateway.errors import ConfigurationError
 from gateway.modelserver.app import TEIApp
-from gateway.modelserver.contract import RELEASES, Contract
+from gateway.modelserver.contract import EMBEDDING, RELEASES, RERANKER, Contract
 from gateway.modelserver.engines import engine_over
 from gateway.modelserver.faults import FaultScript, parse_faults
 from gateway.modelserver.service import Service
@@ -92,6 +92,7 @@ def contract_of(options: Options, encoder: Encoder, prompts: Prompts | None) -> 
         version=version,
         model_id=options.model_id_as or encoder.info.model_id,
         model_sha=options.revision,
+        model_type=EMBEDDING if options.reranker is None else {**EMBEDDING, **RERANKER},
         model_dtype=encoder.info.dtype,
         served_model_name=options.served_model_name,
         max_client_batch_size=options.max_client_batch_size,

@@ -43,8 +43,11 @@ class Collections:
         *,
         size: int | None = None,
         lexical: Lexical | None = LEXICAL,
+        coarse: int | None = None,
     ) -> None:
         """Make new collections of `size` (the profile's default when None), words weighed so.
+
+        Short vectors of size `coarse` are stored beside, where full ones are longer.
 
         Raises:
             UnsupportedSize: the profile has no such size.
@@ -54,6 +57,7 @@ class Collections:
         self._store = store
         self._audit = Audit(embedder, store)
         self._lexical = lexical
+        self._coarse = coarse
         self._size = profile.require_size(profile.default_size if size is None else size)
 
     def spec(
@@ -75,14 +79,16 @@ class Collections:
             InvalidRequest: `coarse` is not shorter than the size.
         """
         profile = self._embedder.profile
+        full = self._size if size is None else profile.require_size(size)
+        usual = self._coarse if self._coarse is not None and self._coarse < full else None
         return CollectionSpec(
             name=name,
             profile=profile.name,
             space=self._embedder.space,
-            size=self._size if size is None else profile.require_size(size),
+            size=full,
             filter_fields=filter_fields,
             lexical=self._lexical if isinstance(lexical, Unset) else lexical,
-            coarse=None if coarse is None else profile.require_size(coarse),
+            coarse=usual if coarse is None else profile.require_size(coarse),
         )
 
     async def create(

@@ -180,6 +180,51 @@ class CanarySettings(Section):
     )
 
 
+class RerankSettings(Section):
+    """A cross-encoder that reads the best hits again. Set `urls`, or `kind` to local."""
+
+    kind: Literal["auto", "none", "tei", "local"] = Field(
+        default="auto",
+        description="auto: tei where urls are set, else none; local: in this process",
+    )
+    urls: Urls = Field(default=(), description="Base URLs of TEI rerankers, comma separated")
+    model: OptionalStr = Field(
+        default=None,
+        description="Model that the servers must serve, or that is loaded; local without one: "
+        "BAAI/bge-reranker-v2-m3 (multilingual)",
+    )
+    api_key: OptionalSecret = Field(default=None, description="TEI's --api-key")
+    raw_scores: bool = Field(
+        default=False, description="The model's own numbers instead of probabilities"
+    )
+    candidates: int = Field(
+        default=50, ge=1, le=1_000, description="Hits read again unless a search says otherwise"
+    )
+    on_failure: Literal["error", "skip"] = Field(
+        default="error",
+        description="Fail a search with the reranker, or leave its hits as they were",
+    )
+    timeout_seconds: float = Field(
+        default=10.0, gt=0, description="Deadline of one reranking, repetitions included"
+    )
+    device: Literal["cpu", "cuda", "mps"] = Field(
+        default="cpu", description="Where a local one runs"
+    )
+
+
+class CollectionSettings(Section):
+    """What new collections are like unless they say otherwise."""
+
+    lexical: bool = Field(default=True, description="Index words beside vectors")
+    language: str = Field(
+        default="auto",
+        description="Stop words and stemmer of the words: english, russian, ...; auto: by script",
+    )
+    coarse: OptionalInt = Field(
+        default=None, description="Size of short vectors beside, for a first pass; empty: none"
+    )
+
+
 class QdrantSettings(Section):
     """A Qdrant server. Set `url` to use it."""
 
@@ -287,6 +332,8 @@ class Settings(Section):
     local: LocalSettings = LocalSettings()
     cache: CacheSettings = CacheSettings()
     canary: CanarySettings = CanarySettings()
+    collections: CollectionSettings = CollectionSettings()
+    rerank: RerankSettings = RerankSettings()
     qdrant: QdrantSettings = QdrantSettings()
     edge: EdgeSettings = EdgeSettings()
     ingest: IngestSettings = IngestSettings()
@@ -300,6 +347,12 @@ class Settings(Section):
         if self.tei.urls:
             return "tei"
         return "openai" if self.openai.url else "minilm"
+
+    @property
+    def rerank_kind(self) -> str:
+        if self.rerank.kind != "auto":
+            return self.rerank.kind
+        return "tei" if self.rerank.urls else "none"
 
     @property
     def store_kind(self) -> str:

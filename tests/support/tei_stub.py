@@ -22,6 +22,7 @@ import uvicorn
 from tokenizers import Tokenizer
 from uvicorn.server import ServerState
 
+from gateway.encoders.cross import CrossEncoderScorer
 from gateway.modelserver.app import TEIApp
 from gateway.modelserver.contract import Contract
 from gateway.modelserver.engines import EncodeRows, Engine, TextEngine, engine_over
@@ -48,6 +49,7 @@ class TEIStub:
         *,
         encoder: Encoder | EncodeRows | None = None,
         tokenizer: Tokenizer | None = None,
+        reranker: CrossEncoderScorer | None = None,
         faults: Iterable[Fault] = (),
         latency: float = 0.0,
         host: str = "127.0.0.1",
@@ -64,6 +66,7 @@ class TEIStub:
         self.port = port or _free_port()
         self._encoder = encoder
         self._tokenizer = tokenizer
+        self._reranker = reranker
         self._faults = FaultScript(faults)
         self._latency = latency
         self._app: TEIApp | None = None
@@ -102,7 +105,13 @@ class TEIStub:
 
     def __enter__(self) -> Self:
         listener = listen(self.host, self.port)
-        service = Service(self.contract, self._engine(), latency=self._latency, records=True)
+        service = Service(
+            self.contract,
+            self._engine(),
+            reranker=self._reranker,
+            latency=self._latency,
+            records=True,
+        )
         self._app = TEIApp(service, self._faults)
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()

@@ -119,6 +119,14 @@ def evaluate(
             rich_help_panel=_GATE,
         ),
     ] = False,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE[,KEY=VALUE]",
+            help="The same under other settings beside, such as encoder=local,local.dtype=bfloat16.",
+            rich_help_panel=_GATE,
+        ),
+    ] = None,
     max_bytes_per_chunk: Annotated[
         int | None,
         typer.Option(
@@ -195,6 +203,10 @@ def evaluate(
                 plan,
                 cache=cache or cache_folder(settings),
                 progress=bar,
+                variants={
+                    each: read_settings(config, [*(assignments or []), *each.split(",")])
+                    for each in variant or ()
+                },
             )
         fallen = () if before is None else regressions(report, before, max_drop=max_drop)
         if run_dir is not None:

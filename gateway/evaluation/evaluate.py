@@ -3,36 +3,26 @@
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from itertools import pairwise
-from typing import Final
 
 from gateway.bootstrap import Runtime
 from gateway.domain.collections import CollectionSpec, Quantization
 from gateway.domain.footprint import FLOAT, footprint
 from gateway.errors import InvalidRequest
+from gateway.evaluation.assembling import Part, report_of
 from gateway.evaluation.collection import searched_collection
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.plan import EXACT, Plan, Progress, parse_stage, silent
-from gateway.evaluation.recommend import recommend
 from gateway.evaluation.results import (
-    PRIMARY,
-    Comparison,
+    VARIANT,
     Configuration,
-    Dataset,
     Option,
     Published,
-    Recommendation,
     Report,
     Run,
 )
 from gateway.evaluation.searching import Searcher
-from gateway.evaluation.statistics import compare
-from gateway.evaluation.told import hidden_by_depth, warnings_of, worse_together
-from gateway.observability.versions import own_versions, package_versions
+from gateway.evaluation.told import hidden_by_depth, worse_together
 from gateway.retrieval.query import Mode
-
-COMPARED: Final = (PRIMARY, "recall@100")
-_LIBRARIES: Final = ("ir-measures", "pytrec-eval-terrier", "qdrant-edge-py", "onnxruntime")
 
 
 async def evaluate(
@@ -47,35 +37,41 @@ async def evaluate(
         UpstreamError: encoder or store failed.
     """
     started = time.perf_counter()
+    part = await evaluate_part(runtime, golden, plan, progress)
+    return report_of(golden, plan, [part], seconds=time.perf_counter() - started)
+
+
+async def evaluate_part(
+    runtime: Runtime, golden: GoldenSet, plan: Plan, progress: Progress, *, variant: str = ""
+) -> Part:
+    """Run the plan over one runtime, as `evaluate` does; `variant` marks its runs."""
     _require_reranker(runtime, plan)
     searcher = Searcher(runtime, golden, plan, progress)
     runs: list[Run] = []
     told: list[str] = []
     for size in _sizes(runtime, plan):
-        async with searched_collection(runtime, golden, plan, size, progress) as (
-            spec,
-            index,
-            problems,
-        ):
+        async with searched_collection(runtime, golden, plan, size, progress) as found:
+            spec, index, problems = found
             told += problems
             await searcher.warm(spec.size)
             async for tuned, indexed in _tuned(runtime, plan, spec):
                 for stage in _stages(plan, spec.size, runs):
-                    configuration = _configuration(runtime, plan, tuned, stage, indexed=indexed)
+                    configuration = marked(
+                        _configuration(runtime, plan, tuned, stage, indexed=indexed), variant
+                    )
                     sized = replace(index, **_bytes(tuned, stage, indexed=indexed))
                     told += hidden_by_depth(plan, configuration, sized)
                     runs.append(await searcher.run(spec.name, configuration, sized))
-    return Report(
-        dataset=_dataset(golden),
-        runs=tuple(runs),
-        depth=plan.depth,
-        comparisons=_comparisons(runs, plan),
-        recommendation=_recommendation(runs, plan),
-        published=_published(runtime),
-        warnings=warnings_of(golden, searcher.warnings, [*told, *worse_together(runs)]),
-        versions={**own_versions(), **package_versions(_LIBRARIES)},
-        seconds=time.perf_counter() - started,
-    )
+    told += worse_together(runs)
+    return Part(tuple(runs), tuple(told), searcher.warnings, _published(runtime))
+
+
+def marked(configuration: Configuration, variant: str) -> Configuration:
+    """Return the configuration with the mark of its variant, if it is one."""
+    if not variant:
+        return configuration
+    options = {**configuration.options, VARIANT: variant}
+    return replace(configuration, name=f"{configuration.name} ({variant})", options=options)
 
 
 def _require_reranker(runtime: Runtime, plan: Plan) -> None:
@@ -176,42 +172,6 @@ def _name(plan: Plan, stage: str, size: int, kind: Quantization) -> str:
     sized = [str(size)] if plan.sweep or len(plan.sizes) > 1 else []
     quantised = [kind.value] if plan.indexed and base != EXACT else []
     return " ".join([stage, *sized, *quantised])
-
-
-def _comparisons(runs: Sequence[Run], plan: Plan) -> tuple[Comparison, ...]:
-    """The best run against every other; where stages are few, each against the one before as well."""
-    best = max(runs, key=lambda run: run.metrics[PRIMARY])
-    pairs = {frozenset((best.name, run.name)): (best, run) for run in runs if run is not best}
-    if not plan.indexed and len(plan.sizes) < 2:
-        pairs |= {frozenset((a.name, b.name)): (b, a) for a, b in pairwise(runs)}
-    return tuple(
-        compare(run, against, metric)
-        for run, against in pairs.values()
-        for metric in COMPARED
-        if metric in run.metrics
-    )
-
-
-def _recommendation(runs: Sequence[Run], plan: Plan) -> Recommendation | None:
-    if not plan.indexed and len(plan.sizes) < 2:
-        return None
-    return recommend(runs, max_drop=plan.max_drop, max_bytes_per_chunk=plan.max_bytes_per_chunk)
-
-
-def _dataset(golden: GoldenSet) -> Dataset:
-    return Dataset(
-        name=golden.name,
-        split=golden.split,
-        sha256=golden.sha256,
-        queries=len(golden.queries),
-        judgments=golden.judgments,
-        graded=golden.graded,
-        unjudged=len(golden.unjudged),
-        hopeless=len(golden.hopeless),
-        documents=golden.documents,
-        empty=golden.empty,
-        spans=sum(map(len, golden.spans.values())),
-    )
 
 
 def _published(runtime: Runtime) -> tuple[Published, ...]:

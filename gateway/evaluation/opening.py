@@ -1,17 +1,24 @@
 """An evaluation from settings and paths: what opens what, and in which order things are refused."""
 
+import time
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from gateway.bootstrap import Runtime, open_runtime
-from gateway.evaluation.evaluate import evaluate
+from gateway.errors import InvalidRequest
+from gateway.evaluation.assembling import Part, report_of
+from gateway.evaluation.evaluate import evaluate_part
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.measures import require_library
 from gateway.evaluation.plan import Plan, Progress
 from gateway.evaluation.results import Report
 from gateway.evaluation.scratch import cached, scratch_runtime
 from gateway.settings import Settings
+
+NO_VARIANTS: Mapping[str, Settings] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +31,33 @@ class Asked:
 
 
 async def evaluate_configured(
-    settings: Settings, asked: Asked, plan: Plan, *, cache: Path, progress: Progress
+    settings: Settings,
+    asked: Asked,
+    plan: Plan,
+    *,
+    cache: Path,
+    progress: Progress,
+    variants: Mapping[str, Settings] = NO_VARIANTS,
 ) -> Report:
-    """Read a golden set and evaluate it with the configured model.
+    """Read a golden set and evaluate it with the configured model, then under each of `variants`.
 
     Raises:
-        MissingExtra, InvalidGoldenSet: before any model is loaded.
+        MissingExtra, InvalidGoldenSet, InvalidRequest: before any model is loaded.
         Whatever `evaluate` raises.
     """
     require_library()
+    if plan.collection is not None and variants:
+        raise InvalidRequest(
+            f"collection {plan.collection!r} is of one model: leave --variant out, or leave "
+            "--collection out to index the set with each"
+        )
     golden = GoldenSet.load(asked.where, split=asked.split).first(asked.queries)
-    async with _runtime(settings, plan, cache) as runtime:
-        return await evaluate(runtime, golden, plan, progress)
+    started = time.perf_counter()
+    parts: list[Part] = []
+    for variant, found in {"": settings, **variants}.items():
+        async with _runtime(found, plan, cache) as runtime:
+            parts.append(await evaluate_part(runtime, golden, plan, progress, variant=variant))
+    return report_of(golden, plan, parts, seconds=time.perf_counter() - started)
 
 
 def _runtime(settings: Settings, plan: Plan, cache: Path) -> AbstractAsyncContextManager[Runtime]:

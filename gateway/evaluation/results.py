@@ -10,6 +10,9 @@ Option: TypeAlias = str | int | float | bool | None
 PRIMARY: Final = "ndcg@10"
 """The measure by which runs are compared and recommended."""
 
+VARIANT: Final = "variant"
+"""Option of runs under other settings than the configured ones: what differs."""
+
 NO_OPTIONS: Mapping[str, Option] = MappingProxyType({})
 
 
@@ -89,9 +92,10 @@ class Configuration:
     options: Mapping[str, Option] = field(default_factory=lambda: NO_OPTIONS)
 
     @property
-    def key(self) -> tuple[str, int, str, int | None]:
+    def key(self) -> tuple[Option, ...]:
         """What makes it comparable with a run of an earlier report, whatever the model."""
-        return (self.stage, self.size, self.quantization, self.coarse)
+        variant = self.options.get(VARIANT)
+        return (self.stage, self.size, self.quantization, self.coarse, variant)
 
 
 @dataclass(frozen=True, slots=True)

@@ -319,6 +319,40 @@ async def test_a_report_survives_being_written(golden: GoldenSet) -> None:
     assert data["runs"][0]["metrics"]["ndcg@10"] == pytest.approx(1.0)
 
 
+async def test_variants_stand_beside_the_configured_model(
+    golden: GoldenSet, tmp_path: Path
+) -> None:
+    flags = {"encoder": "fake", "store": "memory", "data_dir": tmp_path / "mine"}
+    settings = load_settings(flags, environ={})
+    small = load_settings({**flags, "ingest": {"chunk_tokens": 16}}, environ={})
+    asked, plan = Asked(tmp_path / "little"), Plan(stages=("dense", "lexical"))
+    report = await evaluate_configured(
+        settings,
+        asked,
+        plan,
+        cache=tmp_path / "cache",
+        progress=silent,
+        variants={"ingest.chunk_tokens=16": small},
+    )
+    names = ["dense", "lexical"]
+    assert [run.name for run in report.runs] == [
+        *names,
+        *(f"{n} (ingest.chunk_tokens=16)" for n in names),
+    ]
+    assert report.runs[2].index.chunks > report.runs[0].index.chunks
+    assert len({run.configuration.key for run in report.runs}) == 4
+    assert report.recommendation is not None
+    with pytest.raises(InvalidRequest, match="leave --variant out"):
+        await evaluate_configured(
+            settings,
+            asked,
+            Plan(collection="mine"),
+            cache=tmp_path / "cache",
+            progress=silent,
+            variants={"x": small},
+        )
+
+
 async def test_quantised_runs_on_the_embedded_engine(tmp_path: Path) -> None:
     """A small set is indexed and quantised as a large one would be, in a store of its own."""
     settings = load_settings({"encoder": "fake", "data_dir": tmp_path / "mine"}, environ={})

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from gateway.cli.common import err, out
+from gateway.evaluation.calibrating import lines_of
 from gateway.evaluation.gate import Regression
 from gateway.evaluation.markdown import columns
 from gateway.evaluation.results import PRIMARY, Comparison, Report, Run
@@ -76,6 +77,8 @@ def print_report(report: Report) -> None:
     if report.recommendation is not None:
         out.print(f"[bold green]recommended: {report.recommendation.run}[/]", highlight=False)
         out.print(report.recommendation.why, markup=False)
+    for line in lines_of(report.calibrations):
+        out.print(f"calibrated {line}", markup=False)
 
 
 def print_warnings(report: Report) -> None:

@@ -150,9 +150,20 @@ def evaluate(
             rich_help_panel=_GATE,
         ),
     ] = MAX_DROP,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Fit scores to probabilities of relevance; kept with --collection.",
+            rich_help_panel=_GATE,
+        ),
+    ] = False,
     run_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write report.json, report.md and TREC run files there."),
+        typer.Option(
+            metavar="DIR",
+            help="Write report.json, report.md, report.html and TREC run files there.",
+        ),
     ] = None,
     as_json: Json = False,
     config: Config = None,
@@ -172,6 +183,8 @@ def evaluate(
       gateway eval ./my-set --collection docs --json > baseline.json
 
       gateway eval ./my-set --collection docs --baseline baseline.json --max-drop 0.01
+
+      gateway eval ./my-set --collection docs --calibrate
 
       gateway eval ./my-set --sweep --max-bytes-per-chunk 1024 --run-dir sweep/
     """
@@ -195,6 +208,7 @@ def evaluate(
             sweep=sweep,
             max_drop=max_drop,
             max_bytes_per_chunk=max_bytes_per_chunk,
+            calibrate=calibrate,
         )
         with Bar() as bar:
             report = await evaluate_configured(

@@ -3,18 +3,19 @@
 import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from gateway.bootstrap import Runtime, open_runtime
 from gateway.errors import InvalidRequest
 from gateway.evaluation.assembling import Part, report_of
+from gateway.evaluation.calibrating import calibrate, keep
 from gateway.evaluation.evaluate import evaluate_part
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.measures import require_library
 from gateway.evaluation.plan import Plan, Progress
-from gateway.evaluation.results import Report
+from gateway.evaluation.results import Calibrated, Report
 from gateway.evaluation.scratch import cached, scratch_runtime
 from gateway.settings import Settings
 
@@ -54,10 +55,16 @@ async def evaluate_configured(
     golden = GoldenSet.load(asked.where, split=asked.split).first(asked.queries)
     started = time.perf_counter()
     parts: list[Part] = []
+    calibrations: tuple[Calibrated, ...] = ()
     for variant, found in {"": settings, **variants}.items():
         async with _runtime(found, plan, cache) as runtime:
             parts.append(await evaluate_part(runtime, golden, plan, progress, variant=variant))
-    return report_of(golden, plan, parts, seconds=time.perf_counter() - started)
+            if plan.calibrate and not variant:
+                calibrations = calibrate(parts[0].runs, golden.qrels)
+                if plan.collection is not None:
+                    await keep(runtime.store, plan.collection, calibrations)
+    report = report_of(golden, plan, parts, seconds=time.perf_counter() - started)
+    return replace(report, calibrations=calibrations)
 
 
 def _runtime(settings: Settings, plan: Plan, cache: Path) -> AbstractAsyncContextManager[Runtime]:

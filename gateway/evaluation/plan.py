@@ -44,6 +44,7 @@ class Plan:
     its end cut off where the model's limit is, as publishers of figures do. `collection` is an
     existing one to search instead of indexing the corpus. `sweep` takes every size of the model, and
     some quantisations, and recommends a run that is within `max_drop` of the best and within `max_bytes_per_chunk`.
+    `calibrate` fits scores to probabilities of relevance.
     """
 
     stages: tuple[str, ...] = STAGES
@@ -60,6 +61,7 @@ class Plan:
     sweep: bool = False
     max_drop: float | None = None
     max_bytes_per_chunk: int | None = None
+    calibrate: bool = False
 
     def __post_init__(self) -> None:
         if not LEAST_DEPTH <= self.depth <= MOST_HITS:

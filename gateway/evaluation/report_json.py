@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
+from gateway.domain.calibration import Calibration
 from gateway.evaluation.results import (
+    Calibrated,
     Comparison,
     Configuration,
     Dataset,
@@ -39,6 +41,7 @@ def report_to_json(report: Report) -> dict[str, Any]:
         "warnings": list(report.warnings),
         "versions": dict(report.versions),
         "seconds": round(report.seconds, 3),
+        "calibrations": [_plain(asdict(one)) for one in report.calibrations],
     }
 
 
@@ -61,7 +64,14 @@ def report_from_json(data: Mapping[str, Any]) -> Report:
         warnings=tuple(data["warnings"]),
         versions=dict(data["versions"]),
         seconds=float(data["seconds"]),
+        calibrations=tuple(_calibrated_from(one) for one in data.get("calibrations", ())),
     )
+
+
+def _calibrated_from(data: Mapping[str, Any]) -> Calibrated:
+    fitted = data["calibration"]
+    kept = Calibration(tuple(fitted["scores"]), tuple(fitted["probabilities"]), fitted["judged"])
+    return Calibrated(data["mode"], kept, data["brier"], data["error"])
 
 
 def _run(run: Run) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from gateway.domain.calibration import Calibration
+
 Option: TypeAlias = str | int | float | bool | None
 
 PRIMARY: Final = "ndcg@10"
@@ -180,6 +182,20 @@ class Recommendation:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A calibration of one mode, with its errors on queries that were held out.
+
+    `brier` is the mean squared distance between probability and outcome, `error` the expected
+    calibration error: how far apart the two are on average in ten bins (Guo et al., 2017).
+    """
+
+    mode: str
+    calibration: Calibration
+    brier: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All runs over one golden set. `warnings` are for whoever reads the figures.
 
@@ -195,6 +211,7 @@ class Report:
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     seconds: float = 0.0
+    calibrations: tuple[Calibrated, ...] = ()
 
     def run(self, name: str) -> Run:
         """Return the run of a name."""

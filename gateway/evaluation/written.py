@@ -1,9 +1,10 @@
-"""The files of an evaluation: report as JSON and Markdown, and a TREC run file of each run."""
+"""The files of an evaluation: report as JSON, Markdown and HTML, and a TREC run file of each run."""
 
 import json
 from pathlib import Path
 
 from gateway.errors import ConfigurationError
+from gateway.evaluation.html import html_page
 from gateway.evaluation.markdown import markdown
 from gateway.evaluation.report_json import report_to_json
 from gateway.evaluation.results import Report
@@ -11,7 +12,7 @@ from gateway.evaluation.trec import file_name, run_lines
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """Write `report.json`, `report.md` and `runs/*.trec` into a folder, which is made.
+    """Write `report.json`, `report.md`, `report.html` and `runs/*.trec` into a folder, which is made.
 
     Raises:
         ConfigurationError: the folder cannot be written.
@@ -20,6 +21,7 @@ def write_report(report: Report, folder: Path) -> None:
         (folder / "runs").mkdir(parents=True, exist_ok=True)
         _write(folder / "report.json", to_text(report))
         _write(folder / "report.md", markdown(report))
+        _write(folder / "report.html", html_page(report))
         for run in report.runs:
             with (folder / "runs" / file_name(run)).open("w", encoding="utf-8") as file:
                 file.writelines(run_lines(run))

@@ -4,14 +4,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import ir_measures
 import pytest
 
+from gateway.domain.calibration import Calibration
 from gateway.errors import ConfigurationError
+from gateway.evaluation.html import html_page
 from gateway.evaluation.markdown import markdown
 from gateway.evaluation.measures import MEASURES, measure
-from gateway.evaluation.results import Published, QueryResult, Recommendation, Run
+from gateway.evaluation.results import Calibrated, Published, QueryResult, Recommendation, Run
 from gateway.evaluation.statistics import compare
 from gateway.evaluation.trec import file_name, run_lines
 from gateway.evaluation.written import write_report
@@ -60,6 +63,7 @@ def test_all_files_are_written(tmp_path: Path) -> None:
     write_report(report, tmp_path / "out" / "deep")
     names = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*"))
     assert names == [
+        "out/deep/report.html",
         "out/deep/report.json",
         "out/deep/report.md",
         "out/deep/runs/dense.trec",
@@ -94,3 +98,30 @@ def test_markdown_shows_runs_published_figures_comparison_and_advice() -> None:
     assert "- Warning: look closely" in text
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert len({row.count("|") - row.count("\\|") for row in rows[:4]}) == 1
+
+
+def test_the_page_has_the_runs_the_pictures_and_no_address_outside() -> None:
+    dense, hybrid = made_run("dense"), made_run("hybrid", {"q1": 1.0, "q2": 1.0})
+    smaller = replace(made_run("dense 128 <b>"), index=replace(dense.index, searched_bytes=128))
+    report = replace(
+        made_report(dense, hybrid, smaller),
+        comparisons=(compare(hybrid, dense, "ndcg@10"),),
+        recommendation=Recommendation("hybrid", "it is better"),
+        warnings=("look <closely>",),
+        calibrations=(Calibrated("dense", Calibration((0.1, 0.9), (0.0, 1.0), 50), 0.1, 0.02),),
+    )
+    text = html_page(report)
+    body = text[text.index("<body>") : text.index("</body>") + len("</body>")]
+    parsed = ElementTree.fromstring(body)  # well formed: every tag is closed
+    labels = [node.get("aria-label") for node in parsed.iter("svg")]
+    assert labels == [
+        "ndcg@10 of each run with its interval",
+        "Quality against bytes",
+        "Queries won and lost",
+        "Probability of relevance by score",
+    ]
+    rows = ["".join(row.itertext()) for row in parsed.iter("tr")]
+    assert any(row.startswith("dense 128 <b>") for row in rows)
+    assert "Recommended: <b>hybrid</b>. it is better." in text
+    assert "look &lt;closely&gt;" in text
+    assert "http" not in text.replace("http://www.w3.org", "")

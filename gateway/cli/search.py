@@ -162,7 +162,8 @@ def _print_explained(how: Explanation) -> None:
     table.add_row("embed", "", "", f"{how.embed_seconds * 1000:.1f}")
     for stage in how.stages:
         ms = f"{stage.seconds * 1000:.1f}"
-        table.add_row(stage.stage, str(stage.candidates), str(stage.hits), ms)
+        name = f"{stage.stage} (skipped)" if stage.skipped else stage.stage
+        table.add_row(name, str(stage.candidates), str(stage.hits), ms)
     out.print(table)
     out.print(f"trace {how.trace_id}", markup=False, style="dim")
 

@@ -65,17 +65,17 @@ class SearchOptions:
         if self.mmr is not None:
             _require("mmr", self.mmr, 0, 1)
             _require("candidates", self.candidates, 1, MOST_CHOSEN, where=" with mmr")
-            self._require_shallow("mmr")
+            self._require_shallow("mmr", "leave mmr out")
         if self.group is not None:
             _require("group_size", self.group.size, 1, 100)
         if isinstance(self.rerank, Rerank):
             _require("rerank.candidates", self.rerank.candidates, 1, MOST_CHOSEN)
 
-    def _require_shallow(self, stage: str) -> None:
+    def _require_shallow(self, stage: str, remedy: str) -> None:
         if self.offset + self.limit > MOST_CHOSEN:
             raise InvalidRequest(
                 f"{stage} orders at most the first {MOST_CHOSEN} hits, and offset + limit is "
-                f"{self.offset + self.limit}: narrow the search by a filter, or leave {stage} out",
+                f"{self.offset + self.limit}: narrow the search by a filter, or {remedy}",
                 field="offset",
             )
 
@@ -85,7 +85,7 @@ class SearchOptions:
         Raises:
             InvalidRequest: it is too deep; names the remedy.
         """
-        self._require_shallow("rerank")
+        self._require_shallow("rerank", "switch it off (rerank false, --no-rerank)")
 
 
 def query_of(

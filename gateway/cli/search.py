@@ -75,6 +75,9 @@ def search(
     group_score: Annotated[
         GroupScore, typer.Option(help="What a document is worth, with --by-document.")
     ] = GroupScore.BEST,
+    group_size: Annotated[
+        int, typer.Option(help="Most hits of one document, with --by-document.")
+    ] = 1,
     neighbours: Annotated[int, typer.Option(help="Chunks to show before and after each hit.")] = 0,
     also: Annotated[
         list[str] | None, typer.Option("--also", help="Another wording of the query; repeat it.")
@@ -113,7 +116,7 @@ def search(
             candidates=candidates,
             rerank=rerank,
             mmr=mmr,
-            group=Group(group_score) if by_document else None,
+            group=Group(group_score, group_size) if by_document else None,
             neighbours=neighbours,
             exact=exact,
             explain=explain,

@@ -1,7 +1,7 @@
 """The stages between the store and the answer, all of one shape: a query and hits in, hits out."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -105,15 +105,23 @@ async def group(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
         documents.setdefault(hit.chunk.document_id, []).append(hit)
     groups = list(documents.values())
     if query.group.score is GroupScore.SUM:
-        groups = [_summed(members) for members in groups]
-        groups.sort(key=lambda members: (-members[0].score, members[0].id.int))
+        groups = _by_sum(documents, hits[: query.candidates])
     page = groups[query.offset : query.wanted]
     return noted("group", [hit for members in page for hit in members[: query.group.size]])
 
 
-def _summed(members: Sequence[Hit]) -> list[Hit]:
-    total = sum(hit.score for hit in members)
-    return [replace(hit, score=total) for hit in members]
+def _by_sum(documents: Mapping[str, list[Hit]], candidates: Sequence[Hit]) -> list[list[Hit]]:
+    """Order documents by the sum over their hits among the candidates, which is their score then.
+
+    Those without one follow as they came. So a document is worth the same on every page, however deep
+    the store was asked.
+    """
+    sums: dict[str, float] = {}
+    for hit in candidates:
+        sums[hit.chunk.document_id] = sums.get(hit.chunk.document_id, 0.0) + hit.score
+    summed = [[replace(hit, score=total) for hit in documents[key]] for key, total in sums.items()]
+    summed.sort(key=lambda members: (-members[0].score, members[0].id.int))
+    return summed + [members for key, members in documents.items() if key not in sums]
 
 
 async def page(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:

@@ -56,6 +56,15 @@ def test_stages_are_options(shell: Shell) -> None:
     assert ran.json["explanation"]["coarse_size"] is None
 
 
+def test_a_collection_is_shown_in_words(shell: Shell) -> None:
+    lines = shell.run("collections", "show", "c").out.splitlines()
+    shown = dict(line.split(": ", 1) for line in lines)
+    assert shown["lexical"].startswith("language english, k1 1.2")
+    assert shown["tuning"].startswith("quantization int8, oversampling 2.0")
+    assert (shown["coarse"], shown["calibrated"]) == ("128", "none")
+    assert shown["filter_fields"] == "year integer"
+
+
 MISTAKES = [
     (("c", "--mode", "semantic"), "'lexical'"),
     (("c", "--limit", "0"), "limit must be 1-1000"),

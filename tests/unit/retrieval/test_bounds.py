@@ -9,7 +9,7 @@ from gateway.errors import InvalidRequest
 from gateway.rerankers.fake import FakeReranker
 from gateway.retrieval.options import SearchOptions
 from gateway.retrieval.pipeline import Retriever
-from gateway.retrieval.query import Group, Mode, OnFailure, Rerank
+from gateway.retrieval.query import Group, GroupScore, Mode, OnFailure, Rerank
 from tests.unit.retrieval.test_stages import TEXTS, Bench, Dead, places
 
 pytestmark = pytest.mark.anyio
@@ -91,3 +91,19 @@ async def test_the_reranker_reads_no_more_than_it_must(bench: Bench) -> None:
     retriever = Retriever(bench.embedder, bench.store, bench.collections, reranker=Noting())
     result = await retriever.search("c", "planet", SearchOptions(limit=2, rerank=Rerank(3)))
     assert (read, len(result.hits)) == ([3], 2)
+
+
+async def test_pages_of_summed_documents_join_to_the_whole(bench: Bench) -> None:
+    def asked(limit: int, offset: int = 0) -> SearchOptions:
+        group = Group(GroupScore.SUM)
+        return SearchOptions(mode=Mode.DENSE, group=group, candidates=3, limit=limit, offset=offset)
+
+    text = "is the red planet"
+    whole = (await bench.retriever.search("c", text, asked(4))).hits
+    pages = [
+        hit
+        for offset in range(4)
+        for hit in (await bench.retriever.search("c", text, asked(1, offset))).hits
+    ]
+    assert [(hit.id, hit.score) for hit in pages] == [(hit.id, hit.score) for hit in whole]
+    assert {hit.chunk.document_id for hit in whole} == set(TEXTS)

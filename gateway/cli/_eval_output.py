@@ -10,7 +10,7 @@ from rich.table import Table
 
 from gateway.cli.common import err, out
 from gateway.evaluation.gate import Regression
-from gateway.evaluation.markdown import columns
+from gateway.evaluation.markdown import card_by_size, columns
 from gateway.evaluation.results import PRIMARY, Comparison, Report, Run
 from gateway.evaluation.written import to_text
 
@@ -99,10 +99,12 @@ def _runs(report: Report) -> Table:
     names = columns(report)
     table = Table(caption="p50 and p95: ms of a search without the encoding of the query")
     table.add_column("run", style="bold", no_wrap=True)
-    for name in ("size", *names, "p50", "p95", "bytes/chunk"):
+    card = card_by_size(report)
+    for name in ("size", *names, "p50", "p95", "bytes/chunk", *(["card"] if card else [])):
         table.add_column(name, justify="right", no_wrap=True)
     for run in report.runs:
-        table.add_row(*_row(run, names))
+        row = _row(run, names)
+        table.add_row(*row, *([card.get(run.configuration.size, "")] if card else []))
     return table
 
 

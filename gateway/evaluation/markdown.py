@@ -38,10 +38,21 @@ def _head(report: Report) -> str:
     )
 
 
+def card_by_size(report: Report) -> dict[int, str]:
+    """Return the first benchmark of the model's card, by vector size."""
+    first = [each for each in report.published if each.benchmark == report.published[0].benchmark]
+    return {each.size: f"{each.score:.2f}" for each in first}
+
+
 def _runs(report: Report) -> str:
-    names = columns(report)
+    names, card = columns(report), card_by_size(report)
     head = ["run", "size", *names, "p50 ms", "p95 ms", "bytes/chunk", "chunks"]
-    return table(head, [_row(run, names) for run in report.runs])
+    rows = [_row(run, names) for run in report.runs]
+    if card:
+        head.append(f"card: {report.published[0].benchmark}")
+        sizes = [run.configuration.size for run in report.runs]
+        rows = [[*row, card.get(size, "")] for row, size in zip(rows, sizes, strict=True)]
+    return table(head, rows)
 
 
 def _row(run: Run, names: Sequence[str]) -> list[str]:

@@ -16,6 +16,8 @@ from gateway.evaluation.written import to_text
 
 WIDTH: Final = 132
 """Columns of the table of runs: wider than some terminals, but never cut."""
+COMPARED: Final = 6
+"""Comparisons that are printed."""
 
 
 class Bar:
@@ -68,11 +70,18 @@ def print_report(report: Report) -> None:
         f"{'graded' if data.graded else 'binary'} judgments, {data.documents or '?'} documents"
     )
     out.print(_whole(_runs(report)), crop=False)
-    for card in report.published:
-        out.print(f"model card at size {card.size}: {card.benchmark} {card.score:.2f}", style="dim")
-    for one in report.comparisons:
-        if one.metric == PRIMARY:
-            out.print(_compared(one), markup=False)
+    if report.published:
+        out.print(
+            f"card: {report.published[0].benchmark} at that size, as the model card has it; another "
+            "benchmark, so hold differences between sizes against it, not values",
+            style="dim",
+            markup=False,
+        )
+    found = [one for one in report.comparisons if one.metric == PRIMARY]
+    for one in found[:COMPARED]:
+        out.print(_compared(one), markup=False)
+    if len(found) > COMPARED:
+        out.print(f"... and {len(found) - COMPARED} more comparisons (--json has them)")
     if report.recommendation is not None:
         out.print(f"[bold green]recommended: {report.recommendation.run}[/]", highlight=False)
         out.print(report.recommendation.why, markup=False)
@@ -104,7 +113,8 @@ def _runs(report: Report) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for run in report.runs:
         row = _row(run, names)
-        table.add_row(*row, *([card.get(run.configuration.size, "")] if card else []))
+        told = "" if run.by_words else card.get(run.configuration.size, "")
+        table.add_row(*row, *([told] if card else []))
     return table
 
 
@@ -115,7 +125,7 @@ def _whole(table: Table) -> Table:
 
 
 def _row(run: Run, names: Sequence[str]) -> list[str]:
-    lexical = run.configuration.stage.startswith("lexical")
+    lexical = run.by_words
     return [
         run.name,
         "" if lexical else str(run.configuration.size),

@@ -50,8 +50,8 @@ def _runs(report: Report) -> str:
     rows = [_row(run, names) for run in report.runs]
     if card:
         head.append(f"card: {report.published[0].benchmark}")
-        sizes = [run.configuration.size for run in report.runs]
-        rows = [[*row, card.get(size, "")] for row, size in zip(rows, sizes, strict=True)]
+        told = ["" if r.by_words else card.get(r.configuration.size, "") for r in report.runs]
+        rows = [[*row, figure] for row, figure in zip(rows, told, strict=True)]
     return table(head, rows)
 
 
@@ -60,7 +60,7 @@ def _row(run: Run, names: Sequence[str]) -> list[str]:
     spread = run.intervals[PRIMARY]
     figures[0] += f" ({spread.low:.3f}-{spread.high:.3f})"
     latency, index = run.latency, run.index
-    lexical = run.configuration.stage.startswith("lexical")
+    lexical = run.by_words
     return [
         run.name,
         "" if lexical else str(run.configuration.size),

@@ -11,12 +11,14 @@ from rich.table import Table
 from gateway.cli.common import err, out
 from gateway.evaluation.calibrating import lines_of
 from gateway.evaluation.gate import Regression
-from gateway.evaluation.markdown import columns
+from gateway.evaluation.markdown import card_by_size, columns
 from gateway.evaluation.results import PRIMARY, Comparison, Report, Run
 from gateway.evaluation.written import to_text
 
 WIDTH: Final = 132
 """Columns of the table of runs: wider than some terminals, but never cut."""
+COMPARED: Final = 6
+"""Comparisons that are printed."""
 
 
 class Bar:
@@ -69,11 +71,18 @@ def print_report(report: Report) -> None:
         f"{'graded' if data.graded else 'binary'} judgments, {data.documents or '?'} documents"
     )
     out.print(_whole(_runs(report)), crop=False)
-    for card in report.published:
-        out.print(f"model card at size {card.size}: {card.benchmark} {card.score:.2f}", style="dim")
-    for one in report.comparisons:
-        if one.metric == PRIMARY:
-            out.print(_compared(one), markup=False)
+    if report.published:
+        out.print(
+            f"card: {report.published[0].benchmark} at that size, as the model card has it; another "
+            "benchmark, so hold differences between sizes against it, not values",
+            style="dim",
+            markup=False,
+        )
+    found = [one for one in report.comparisons if one.metric == PRIMARY]
+    for one in found[:COMPARED]:
+        out.print(_compared(one), markup=False)
+    if len(found) > COMPARED:
+        out.print(f"... and {len(found) - COMPARED} more comparisons (--json has them)")
     if report.recommendation is not None:
         out.print(f"[bold green]recommended: {report.recommendation.run}[/]", highlight=False)
         out.print(report.recommendation.why, markup=False)
@@ -102,10 +111,13 @@ def _runs(report: Report) -> Table:
     names = columns(report)
     table = Table(caption="p50 and p95: ms of a search without the encoding of the query")
     table.add_column("run", style="bold", no_wrap=True)
-    for name in ("size", *names, "p50", "p95", "bytes/chunk"):
+    card = card_by_size(report)
+    for name in ("size", *names, "p50", "p95", "bytes/chunk", *(["card"] if card else [])):
         table.add_column(name, justify="right", no_wrap=True)
     for run in report.runs:
-        table.add_row(*_row(run, names))
+        row = _row(run, names)
+        told = "" if run.by_words else card.get(run.configuration.size, "")
+        table.add_row(*row, *([told] if card else []))
     return table
 
 
@@ -116,7 +128,7 @@ def _whole(table: Table) -> Table:
 
 
 def _row(run: Run, names: Sequence[str]) -> list[str]:
-    lexical = run.configuration.stage.startswith("lexical")
+    lexical = run.by_words
     return [
         run.name,
         "" if lexical else str(run.configuration.size),

@@ -114,8 +114,11 @@ class GoldenSet:
         Raises:
             InvalidGoldenSet: the set has no corpus.
         """
-        if self.members is None:
-            raise InvalidGoldenSet(f"golden set {self.name!r} has no {CORPUS}")
+        if self.members is None or not self.members.has(CORPUS):
+            raise InvalidGoldenSet(
+                f"golden set {self.name!r} has no {CORPUS}: add its documents, or give the collection "
+                "that holds them (--collection)"
+            )
         with self.members.open(CORPUS) as file:
             yield from read_jsonl(file, self.members.shown(CORPUS), MAX_LINE_BYTES)
 

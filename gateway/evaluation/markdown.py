@@ -38,10 +38,21 @@ def _head(report: Report) -> str:
     )
 
 
+def card_by_size(report: Report) -> dict[int, str]:
+    """Return the first benchmark of the model's card, by vector size."""
+    first = [each for each in report.published if each.benchmark == report.published[0].benchmark]
+    return {each.size: f"{each.score:.2f}" for each in first}
+
+
 def _runs(report: Report) -> str:
-    names = columns(report)
+    names, card = columns(report), card_by_size(report)
     head = ["run", "size", *names, "p50 ms", "p95 ms", "bytes/chunk", "chunks"]
-    return table(head, [_row(run, names) for run in report.runs])
+    rows = [_row(run, names) for run in report.runs]
+    if card:
+        head.append(f"card: {report.published[0].benchmark}")
+        told = ["" if r.by_words else card.get(r.configuration.size, "") for r in report.runs]
+        rows = [[*row, figure] for row, figure in zip(rows, told, strict=True)]
+    return table(head, rows)
 
 
 def _row(run: Run, names: Sequence[str]) -> list[str]:
@@ -49,7 +60,7 @@ def _row(run: Run, names: Sequence[str]) -> list[str]:
     spread = run.intervals[PRIMARY]
     figures[0] += f" ({spread.low:.3f}-{spread.high:.3f})"
     latency, index = run.latency, run.index
-    lexical = run.configuration.stage.startswith("lexical")
+    lexical = run.by_words
     return [
         run.name,
         "" if lexical else str(run.configuration.size),

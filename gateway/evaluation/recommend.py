@@ -19,7 +19,7 @@ def recommend(
     within it are looked at, and where none of them is close to the best, the best of them is taken.
     Runs by words alone have no vectors and are no candidates. None: there is nothing to choose from.
     """
-    having = [run for run in runs if not run.configuration.stage.startswith("lexical")]
+    having = [run for run in runs if not run.by_words]
     within = [r for r in having if _fits(r, max_bytes_per_chunk)]
     if not within:
         return None

@@ -119,6 +119,11 @@ class Run:
     def name(self) -> str:
         return self.configuration.name
 
+    @property
+    def by_words(self) -> bool:
+        """Tell a run by words alone, which has no vectors and no size."""
+        return self.configuration.stage.startswith("lexical")
+
     def per_query(self, metric: str) -> dict[str, float]:
         """One measure of every query that has it, by query id."""
         return {q.query_id: q.metrics[metric] for q in self.queries if metric in q.metrics}

@@ -13,7 +13,7 @@ from gateway.evaluation.opening import Asked, evaluate_configured
 from gateway.evaluation.plan import STAGES, Plan, silent
 from gateway.evaluation.results import Report
 from gateway.settings import load_settings
-from tests.support.beir import golden_set
+from tests.support.beir import set_folder
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,7 @@ async def evaluated(
     settings = load_settings(
         {"encoder": encoder, "store": "memory", "data_dir": folder}, environ={}
     )
-    asked = Asked(golden_set(name).folder, queries=queries)
+    asked = Asked(set_folder(name), queries=queries)
     return await evaluate_configured(settings, asked, plan, cache=folder / "cache", progress=silent)
 
 

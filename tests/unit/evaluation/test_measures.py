@@ -2,17 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gateway.errors import InvalidRequest
-from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.measures import MEASURES, falling, means, measure, require_measure
 from gateway.evaluation.results import Ranked
-from tests.support.beir import SETS
+from tests.support.beir import golden_set
 from tests.support.golden_sets import ranking
 
 Grades = Mapping[str, Mapping[str, int]]
@@ -116,10 +114,7 @@ def test_binary_measures_agree_with_sentence_transformers(name: str) -> None:
 
 def scifact() -> tuple[Grades, Rankings]:
     """The set's judgments, and rankings that share words with the claims: any will do."""
-    folder = SETS / "scifact"
-    if not folder.is_dir():
-        pytest.skip("the retrieval set 'scifact' is not beside the project")
-    golden = GoldenSet.load(Path(folder))
+    golden = golden_set("scifact")
     random = np.random.default_rng(11)
     others = sorted({d for row in golden.qrels.values() for d in row})
     rankings: dict[str, tuple[Ranked, ...]] = {}

@@ -92,6 +92,8 @@ def test_markdown_shows_runs_published_figures_comparison_and_advice() -> None:
     text = markdown(report)
     assert "| dense | 768 | 0.7500 (0.650-0.850) |" in text
     assert "| MTEB \\| English | 768 | 69.67 |" in text
+    assert "| card: MTEB \\| English |" in text
+    assert "| 7 | 69.67 |" in text
     assert "| hybrid against dense | ndcg@10 | +0.2500 |" in text
     assert "1/0/1" in text
     assert "**Recommended: hybrid.** it is better." in text

@@ -12,6 +12,7 @@ from typing import Final, Self
 from gateway.errors import UpstreamError
 from gateway.events import Sink, discard
 from gateway.ports import Health, RerankerInfo
+from gateway.rerankers._texts import require_readable
 from gateway.tei.batches import consecutive
 from gateway.tei.client import TEIClient
 from gateway.tei.discovery import Resolve, resolve
@@ -81,6 +82,7 @@ class TEIReranker:
         return RerankerInfo("tei", self._model or self._served.model_id or "unknown", self._raw)
 
     async def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        require_readable(query, texts)
         if not texts:
             return []
         asked = text_json(query, 0)

@@ -268,7 +268,7 @@ async def open_reranker(settings: Settings, sink: Sink) -> Reranker | None:
     if settings.rerank_kind == "tei":
         from gateway.rerankers.tei import TEIReranker  # noqa: PLC0415
 
-        return TEIReranker(
+        return await TEIReranker.connect(
             rerank.urls,
             model=rerank.model,
             raw=rerank.raw_scores,

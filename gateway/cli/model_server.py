@@ -77,7 +77,9 @@ def model_server(
     reranker: Annotated[
         str | None,
         typer.Option(
-            help="Folder of a cross-encoder: then /rerank answers.", rich_help_panel=_MODEL
+            help="Folder or hub id of a cross-encoder: then /rerank answers. Without --model it is "
+            "served alone.",
+            rich_help_panel=_MODEL,
         ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to bind.")] = "127.0.0.1",
@@ -159,6 +161,8 @@ def model_server(
       gateway model-server --model ./embeddinggemma-300m --port 8081
 
       gateway model-server --model google/embeddinggemma-300m --dtype bfloat16 --device cuda
+
+      gateway model-server --reranker BAAI/bge-reranker-v2-m3 --port 8082
 
       gateway model-server --encoder fake --faults '429:0.05,reset:0.01' --seed 7
     """

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gateway.domain.vectors import Matrix
 from gateway.embedding.profile import FORBIDDEN_DTYPES
+from gateway.encoders._devices import usual_device, usual_dtype
 from gateway.encoders._in_process import InProcessEncoder
 from gateway.encoders._modules import Forward, pooled_rows, read_ids, token_states, used_rows
 from gateway.encoders._tokens import ExactTokens
@@ -212,8 +213,8 @@ def _load(
     except ImportError as exc:
         raise MissingExtra("sentence-transformers", "local") from exc
     torch.set_num_threads(threads)
-    device = _device() if device == "auto" else device
-    dtype = _dtype(device) if dtype == "auto" else dtype
+    device = usual_device() if device == "auto" else device
+    dtype = usual_dtype(device) if dtype == "auto" else dtype
     try:
         loaded = cast(
             "_Model",
@@ -231,21 +232,6 @@ def _load(
     info = _describe(loaded, model)
     tokens = _tokens(loaded, info)
     return loaded, info, tokens
-
-
-def _device() -> str:
-    import torch  # noqa: PLC0415
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _dtype(device: str) -> str:
-    import torch  # noqa: PLC0415
-
-    on_cuda = device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bfloat16" if on_cuda else "float32"
 
 
 def _describe(loaded: _Model, model: str) -> EncoderInfo:

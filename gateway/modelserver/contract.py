@@ -28,7 +28,7 @@ CHARS_PER_TOKEN: Final = 250
 """TEI refuses more characters than this times `max_input_length` before it tokenises."""
 EMBEDDING: Final = {"embedding": {"pooling": "mean"}}
 RERANKER: Final = {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}}
-"""Beside an embedding model where one server has both, which TEI itself never does."""
+"""A cross-encoder with one score. TEI serves one kind of model; the model server may have both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

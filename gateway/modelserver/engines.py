@@ -37,6 +37,11 @@ class Engine(Protocol):
     @property
     def has_states(self) -> bool: ...
 
+    @property
+    def embeds(self) -> bool:
+        """Whether it makes vectors at all."""
+        ...
+
     async def tokenize(self, texts: Sequence[str], *, specials: bool) -> list[list[Token]]: ...
 
     async def decode(self, ids: Sequence[int], *, skip_specials: bool) -> str: ...
@@ -52,11 +57,27 @@ class Engine(Protocol):
         ...
 
 
+class Scorer(Protocol):
+    """A cross-encoder: raw scores of pairs of texts."""
+
+    @property
+    def max_tokens(self) -> int: ...
+
+    async def counts(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
+        """Tokens of each pair, special tokens included, uncut."""
+        ...
+
+    async def scores(self, pairs: Sequence[tuple[str, str]]) -> Rows:
+        """One forward pass, shape (n,), float32; a pair over `max_tokens` is cut."""
+        ...
+
+
 class TextEngine:
     """Over anything that encodes texts."""
 
     defects: frozenset[Defect] = frozenset()
     has_states = False
+    embeds = True
 
     def __init__(
         self, encode: EncodeRows, tokenize: Tokenize, tokenizer: Tokenizer | None = None
@@ -92,6 +113,7 @@ class CheckpointEngine:
     """Over the modules of a sentence-transformers checkpoint, Normalize left out."""
 
     has_states = True
+    embeds = True
 
     def __init__(self, encoder: LocalEncoder) -> None:
         self._encoder: Final = encoder
@@ -115,6 +137,40 @@ class CheckpointEngine:
 
     async def states(self, batch: Sequence[Prepared]) -> list[Rows]:
         return await self._encoder.token_states([prepared.ids for prepared in batch])
+
+
+class PairEngine:
+    """Beside a cross-encoder that serves alone: its tokens, and no vectors."""
+
+    defects: frozenset[Defect] = frozenset()
+    has_states = False
+    embeds = False
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer: Final = tokenizer
+        self._tokenize: Final = real_tokens(tokenizer)
+
+    async def tokenize(self, texts: Sequence[str], *, specials: bool) -> list[list[Token]]:
+        return await self._tokenize(texts, specials)
+
+    async def decode(self, ids: Sequence[int], *, skip_specials: bool) -> str:
+        return _decoded(self._tokenizer, ids, skip_specials=skip_specials)
+
+    async def pooled(
+        self,
+        batch: Sequence[Prepared],  # noqa: ARG002
+        *,
+        defect: Defect | None = None,  # noqa: ARG002
+        seed: int = 0,  # noqa: ARG002
+    ) -> Rows:
+        raise no_embedding_model()
+
+    async def states(self, batch: Sequence[Prepared]) -> list[Rows]:  # noqa: ARG002
+        raise no_embedding_model()
+
+
+def no_embedding_model() -> Refusal:
+    return backend("Model is not an embedding model", "model_type")
 
 
 def engine_over(encoder: Encoder, tokenizer: Tokenizer | None = None) -> Engine:

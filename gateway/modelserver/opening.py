@@ -3,17 +3,20 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from gateway.embedding.catalog import GEMMA_CONFIGURED_PROMPTS
 from gateway.encoders.fake import FakeEncoder
 from gateway.errors import ConfigurationError
 from gateway.modelserver.app import TEIApp
 from gateway.modelserver.contract import EMBEDDING, RELEASES, RERANKER, Contract
-from gateway.modelserver.engines import engine_over
+from gateway.modelserver.engines import Engine, PairEngine, Scorer, engine_over
 from gateway.modelserver.faults import FaultScript, parse_faults
 from gateway.modelserver.service import Service
 from gateway.ports import Encoder
+
+if TYPE_CHECKING:
+    from gateway.encoders.cross import CrossEncoderScorer
 
 EncoderKind: TypeAlias = Literal["local", "minilm", "fake"]
 Prompts: TypeAlias = Mapping[str, str]
@@ -49,6 +52,24 @@ class Options:
     fault_control: bool = False
     seed: int = 0
 
+    @property
+    def only_reranks(self) -> bool:
+        """Whether a cross-encoder is served alone, as TEI does."""
+        return self.reranker is not None and self.encoder == "local" and self.model is None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What is served, before any limit: parts, and what `/info` tells of them."""
+
+    engine: Engine
+    reranker: Scorer | None
+    model_id: str
+    model_type: Mapping[str, Any]
+    dtype: str
+    max_tokens: int
+    prompts: Prompts | None = None
+
 
 @asynccontextmanager
 async def open_app(options: Options) -> AsyncGenerator[TEIApp, None]:
@@ -59,21 +80,11 @@ async def open_app(options: Options) -> AsyncGenerator[TEIApp, None]:
     """
     faults = parse_faults(options.faults)
     async with AsyncExitStack() as stack:
-        encoder, prompts = await _encoder(options)
-        stack.push_async_callback(encoder.aclose)
-        reranker = None
-        if options.reranker is not None:
-            from gateway.encoders.cross import CrossEncoderScorer  # noqa: PLC0415
-
-            device = dict(encoder.info.details).get("device", "cpu")
-            reranker = await CrossEncoderScorer.load(
-                options.reranker, device=device, threads=options.threads
-            )
-            stack.push_async_callback(reranker.aclose)
+        opened = await (_reranker_alone if options.only_reranks else _models)(options, stack)
         service = Service(
-            contract_of(options, encoder, prompts),
-            engine_over(encoder),
-            reranker=reranker,
+            contract_of(options, opened),
+            opened.engine,
+            reranker=opened.reranker,
             latency=options.latency,
             seed=options.seed,
         )
@@ -82,35 +93,75 @@ async def open_app(options: Options) -> AsyncGenerator[TEIApp, None]:
         yield TEIApp(service, script, control=options.fault_control)
 
 
-def contract_of(options: Options, encoder: Encoder, prompts: Prompts | None) -> Contract:
-    """The contract of a server over an open encoder."""
+def contract_of(options: Options, opened: Opened) -> Contract:
+    """The contract of a server over open parts."""
     version = RELEASES[options.contract]
     auto_truncate = options.auto_truncate
     if auto_truncate is None:
         auto_truncate = version >= "1.9"
     return Contract(
         version=version,
-        model_id=options.model_id_as or encoder.info.model_id,
+        model_id=options.model_id_as or opened.model_id,
         model_sha=options.revision,
-        model_type=EMBEDDING if options.reranker is None else {**EMBEDDING, **RERANKER},
-        model_dtype=encoder.info.dtype,
+        model_type=opened.model_type,
+        model_dtype=opened.dtype,
         served_model_name=options.served_model_name,
         max_client_batch_size=options.max_client_batch_size,
         max_concurrent_requests=options.max_concurrent_requests,
-        max_input_length=_max_input_length(options, encoder, cut=auto_truncate),
+        max_input_length=_max_input_length(options, opened.max_tokens, cut=auto_truncate),
         max_batch_tokens=options.max_batch_tokens,
         max_batch_requests=options.max_batch_requests,
         auto_truncate=auto_truncate,
         api_key=options.api_key,
         payload_limit=options.payload_limit,
-        prompts=prompts,
-        default_prompt=_default_prompt(options, prompts),
+        prompts=opened.prompts,
+        default_prompt=_default_prompt(options, opened.prompts),
     )
 
 
-def _max_input_length(options: Options, encoder: Encoder, *, cut: bool) -> int:
+async def _models(options: Options, stack: AsyncExitStack) -> Opened:
+    """Open an encoder, and a cross-encoder on its device where one is asked for."""
+    encoder, prompts = await _encoder(options)
+    stack.push_async_callback(encoder.aclose)
+    reranker = None
+    if options.reranker is not None:
+        device = dict(encoder.info.details).get("device", "cpu")
+        reranker = await _scorer(options, options.reranker, stack, device=device, dtype="float32")
+    return Opened(
+        engine_over(encoder),
+        reranker,
+        encoder.info.model_id,
+        EMBEDDING if reranker is None else {**EMBEDDING, **RERANKER},
+        encoder.info.dtype,
+        encoder.info.max_tokens,
+        prompts,
+    )
+
+
+async def _reranker_alone(options: Options, stack: AsyncExitStack) -> Opened:
+    from gateway.encoders.local import require_dtype  # noqa: PLC0415
+
+    require_dtype(options.dtype)
+    model = options.reranker or ""
+    scorer = await _scorer(options, model, stack, device=options.device, dtype=options.dtype)
+    engine = PairEngine(scorer.tokenizer)
+    return Opened(engine, scorer, model, RERANKER, scorer.dtype, scorer.max_tokens)
+
+
+async def _scorer(
+    options: Options, model: str, stack: AsyncExitStack, *, device: str, dtype: str
+) -> "CrossEncoderScorer":
+    from gateway.encoders.cross import CrossEncoderScorer  # noqa: PLC0415
+
+    scorer = await CrossEncoderScorer.load(
+        model, device=device, dtype=dtype, threads=options.threads
+    )
+    stack.push_async_callback(scorer.aclose)
+    return scorer
+
+
+def _max_input_length(options: Options, limit: int, *, cut: bool) -> int:
     """An input longer than a batch could never be computed: it is cut earlier, or not promised."""
-    limit = encoder.info.max_tokens
     if limit <= options.max_batch_tokens or cut:
         return min(limit, options.max_batch_tokens)
     raise ConfigurationError(
@@ -143,7 +194,9 @@ async def _encoder(options: Options) -> tuple[Encoder, Prompts | None]:
 
     require_dtype(options.dtype)
     if options.model is None:
-        raise ConfigurationError("--encoder local needs --model: a folder or a hub id")
+        raise ConfigurationError(
+            "--encoder local needs --model: a folder or a hub id; --reranker alone serves a reranker"
+        )
     encoder = await LocalEncoder.load(
         options.model,
         device=options.device,

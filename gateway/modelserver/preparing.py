@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.encoders.cross import CrossEncoderScorer
 from gateway.modelserver.batching import Prepared
 from gateway.modelserver.contract import CHARS_PER_TOKEN, Contract, empty, invalid
-from gateway.modelserver.engines import Engine
+from gateway.modelserver.engines import Engine, Scorer
 from gateway.modelserver.faults import Fault
 from gateway.modelserver.requests import Input
 from gateway.modelserver.tokens import Token, kept, text_of
@@ -58,7 +57,7 @@ class Preparer:
         return [self._fitted(text, row, reading) for text, row in zip(texts, tokens, strict=True)]
 
     async def pairs(
-        self, scorer: CrossEncoderScorer, query: str, texts: Sequence[str], reading: Reading
+        self, scorer: Scorer, query: str, texts: Sequence[str], reading: Reading
     ) -> list[Prepared]:
         """Return pairs of a query and each text; the scorer itself cuts what may be cut."""
         if not query and not all(texts):

@@ -17,7 +17,7 @@ from gateway.modelserver.preparing import Reading, misread
 from gateway.modelserver.replies import Cost, Reply, Rows, json_reply, openai_body
 from gateway.modelserver.requests import Input
 from gateway.modelserver.service import Service
-from gateway.modelserver.spoiling import item_indexes, item_order, spoil
+from gateway.modelserver.spoiling import item_indexes, item_order, spoil, spoiled_ranks
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ class Routes:
 
     async def rerank(self, request: Request) -> Reply:
         body = self._read(request, asked.Rerank)
-        return json_reply(*await self._ranks(body))
+        return json_reply(*await self._ranks(body, request))
 
     async def tokenize(self, request: Request) -> Reply:
         body = self._read(request, asked.Tokenize)
@@ -167,7 +167,7 @@ class Routes:
     async def _prediction(self, instance: object, request: Request) -> Any:
         """One instance: a rerank request if it can be read as one, else a request to embed."""
         try:
-            return (await self._ranks(msgspec.convert(instance, asked.Rerank)))[0]
+            return (await self._ranks(msgspec.convert(instance, asked.Rerank), request))[0]
         except msgspec.ValidationError:
             pass  # not a rerank request
         try:
@@ -176,12 +176,14 @@ class Routes:
             raise Refusal("Validation", str(exc)) from exc
         return (await self._embedded(body, request))[0]
 
-    async def _ranks(self, body: asked.Rerank) -> tuple[list[dict[str, Any]], tuple[Any, ...]]:
+    async def _ranks(
+        self, body: asked.Rerank, request: Request
+    ) -> tuple[list[dict[str, Any]], tuple[Any, ...]]:
         if not body.texts:
             raise Refusal("Empty", "`texts` cannot be empty", "validation")
         self._service.metrics.requested("batch")
         reading = self._reading(body, single=False)
-        done = await self._service.score(body.query, body.texts, reading)
+        done = await self._service.score(body.query, body.texts, reading, request.fault)
         scores = [
             float(np.float32(raw if body.raw_scores else _sigmoid(raw))) for raw in done.results
         ]
@@ -192,7 +194,7 @@ class Routes:
             | {"score": scores[place]}
             for place in order
         ]
-        return ranks, done.cost.headers()
+        return spoiled_ranks(ranks, request.fault), done.cost.headers()
 
     async def _embedded(self, body: asked.Embed, request: Request) -> tuple[Rows, Cost]:
         inputs, single = asked.inputs_of(body.inputs)

@@ -11,12 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from gateway.encoders.cross import CrossEncoderScorer
 from gateway.encoders.defects import DEFECTS
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.modelserver.batching import Batcher, Job, Pass, Prepared
 from gateway.modelserver.contract import Contract, Refusal, backend, invalid
-from gateway.modelserver.engines import Engine, normalised
+from gateway.modelserver.engines import Engine, Scorer, no_embedding_model, normalised
 from gateway.modelserver.faults import Fault
 from gateway.modelserver.log import Log
 from gateway.modelserver.metrics import Kind, Metrics
@@ -49,7 +48,7 @@ class Service:
         contract: Contract,
         engine: Engine,
         *,
-        reranker: CrossEncoderScorer | None = None,
+        reranker: Scorer | None = None,
         latency: float = 0.0,
         seed: int = 0,
         records: bool = False,
@@ -105,21 +104,24 @@ class Service:
         self.require_batch(len(inputs))
         started = perf_counter()
         async with self.permits.held(len(inputs), single=reading.single):
-            slow = fault is not None and fault.kind == "slow"
-            await asyncio.sleep(fault.seconds if fault and slow else self._latency)
+            await asyncio.sleep(fault.seconds if fault and _is(fault, "slow") else self._latency)
+            if not self.engine.embeds:
+                raise no_embedding_model()
             self.metrics.began("embed", len(inputs))
             prepared = await self.preparer.prepare(inputs, reading, fault)
             characters = sum(map(len, inputs))
             return await self._finish(job, prepared, "embed", reading.single, characters, started)
 
-    async def score(self, query: str, texts: Sequence[str], reading: Reading) -> Done:
+    async def score(
+        self, query: str, texts: Sequence[str], reading: Reading, fault: Fault | None = None
+    ) -> Done:
         """Raw scores of a query with each text."""
         if self.reranker is None:
             raise backend("model is not a re-ranker model", "model_type")
         self.require_batch(len(texts))
         started = perf_counter()
         async with self.permits.held(len(texts), single=False):
-            await asyncio.sleep(self._latency)
+            await asyncio.sleep(fault.seconds if fault and _is(fault, "slow") else self._latency)
             self.metrics.began("predict", len(texts))
             prepared = await self.preparer.pairs(self.reranker, query, texts, reading)
             characters = len(query) * len(texts) + sum(map(len, texts))
@@ -128,9 +130,13 @@ class Service:
     async def healthy(self) -> bool:
         """Whether the last forward pass succeeded; after one that failed, whether one token does."""
         if self.log.failing:
-            probe = await self.preparer.prepare(["a"], Reading(single=True, truncate=True))
+            reading = Reading(single=True, truncate=True)
             try:
-                await self._batcher.run("pooled", probe)
+                if self.engine.embeds or self.reranker is None:
+                    await self._batcher.run("pooled", await self.preparer.prepare(["a"], reading))
+                else:
+                    probe = await self.preparer.pairs(self.reranker, "a", ["a"], reading)
+                    await self._batcher.run("scores", probe)
             except Refusal:
                 return False
         return True

@@ -1,6 +1,7 @@
 """What faults do to vectors and answers."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,19 @@ def spoil(rows: Rows, fault: Fault) -> Rows:
         case _:
             pass
     return rows
+
+
+def spoiled_ranks(ranks: list[dict[str, Any]], fault: Fault | None) -> list[dict[str, Any]]:
+    """Ranks as a fault answers them: one without a number, one less, or all of one index."""
+    match fault.kind if fault is not None else None:
+        case "null":
+            return [ranks[0] | {"score": None}, *ranks[1:]]
+        case "too-few":
+            return ranks[:-1]
+        case "same-index":
+            return [rank | {"index": 0} for rank in ranks]
+        case _:
+            return ranks
 
 
 def item_order(count: int, fault: Fault | None) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.ports import Health, RerankerInfo
+from gateway.rerankers._texts import require_readable
 
 _WORDS: Final = re.compile(r"\w+")
 
@@ -21,6 +22,7 @@ class FakeReranker:
         return self._info
 
     async def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        require_readable(query, texts)
         wanted = set(_WORDS.findall(query.lower()))
         await asyncio.sleep(0)
         return [_share(wanted, _WORDS.findall(text.lower())) for text in texts]

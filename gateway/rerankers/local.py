@@ -7,15 +7,14 @@ import numpy as np
 
 from gateway.encoders.cross import CrossEncoderScorer
 from gateway.ports import Health, RerankerInfo
-
-BATCH: Final = 16
-"""Pairs of one forward pass: a cancelled search ends with the pass in hand."""
+from gateway.rerankers._texts import require_readable
 
 
 class LocalReranker:
     """Implements `gateway.ports.Reranker`; made by `load`."""
 
     def __init__(self, scorer: CrossEncoderScorer, model: str, *, raw: bool) -> None:
+        """Own a scorer: closing the reranker closes it."""
         self._scorer: Final = scorer
         self._info: Final = RerankerInfo("local", model, raw)
 
@@ -23,7 +22,7 @@ class LocalReranker:
     async def load(
         cls, model: str, *, raw: bool = False, device: str = "cpu", threads: int = 1
     ) -> "LocalReranker":
-        """Load a folder or a hub id.
+        """Load a folder or a hub id, in float32. `device` auto is a GPU where there is one.
 
         Raises:
             MissingExtra: sentence-transformers is not installed.
@@ -37,16 +36,14 @@ class LocalReranker:
         return self._info
 
     async def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
-        scores: list[float] = []
-        for start in range(0, len(texts), BATCH):
-            pairs = [(query, text) for text in texts[start : start + BATCH]]
-            scores += (await self._scorer.scores(pairs)).astype(np.float64).tolist()
-        if self._info.raw:
-            return scores
-        return (1 / (1 + np.exp(-np.asarray(scores, np.float64)))).tolist()
+        require_readable(query, texts)
+        logits = (await self._scorer.scores_of_all([(query, text) for text in texts])).astype(float)
+        scores = logits if self._info.raw else (1 + np.tanh(logits / 2)) / 2  # the sigmoid, stable
+        return scores.tolist()
 
     async def health(self) -> Health:
-        return Health("reranker", ok=True, detail=f"{self._info.model_id} in this process")
+        told = f"{self._info.model_id} in this process"
+        return Health("reranker", ok=not self._scorer.closed, detail=told)
 
     async def aclose(self) -> None:
         await self._scorer.aclose()

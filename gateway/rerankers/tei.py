@@ -1,220 +1,153 @@
-"""A reranker behind TEI's `/rerank`: batches over the server's limit are parted and merged.
+"""Scores from the `/rerank` of Text Embeddings Inference servers: one model, one or several replicas.
 
-Texts over the model's limit are cut by the server at their end (`truncate`): a passage that is read in
-part still ranks, and nothing that is stored depends on it.
+Texts over the limits of a request are parted and merged by index. A text over the model's limit is cut
+by the server at its end (`truncate`).
 """
 
 import asyncio
-import itertools
-import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final, Self
 
-import msgspec
-
-from gateway.errors import GatewayError, UnsupportedServer, UpstreamError
+from gateway.errors import UpstreamError
 from gateway.events import Sink, discard
 from gateway.ports import Health, RerankerInfo
-from gateway.tei.line import Limits, Line, Speaks
-from gateway.tei.refusals import UNREADABLE, BrokenAnswer, refusal
-from gateway.tei.retry import Clock, Patience, patiently
+from gateway.rerankers._texts import require_readable
+from gateway.tei.batches import consecutive
+from gateway.tei.client import TEIClient
+from gateway.tei.discovery import Resolve, resolve
+from gateway.tei.fleet import Fleet
+from gateway.tei.line import Limits, Speaks
+from gateway.tei.refusals import TooMuchAtOnce, refusal, timed_out
+from gateway.tei.replica import Replica
+from gateway.tei.reranking import OneModel, RerankExaminer
+from gateway.tei.retry import Clock
 from gateway.tei.together import together
-from gateway.tei.wire import Info, decode_info, text_json
-
-T = TypeVar("T")
+from gateway.tei.wire import text_json
 
 SERVICE: Final = "rerank"
-AWAY_SECONDS: Final = 5.0
-HEALTH_SECONDS: Final = 5.0
-_NAME: Final = "the reranker"
-
-
-class _Rank(msgspec.Struct):
-    index: int
-    score: float
-
-
-_read_ranks: Final = msgspec.json.Decoder(list[_Rank]).decode
-
-
-@dataclass(slots=True)
-class _Replica:
-    """One server; `info` is what it said once it was found to be a reranker."""
-
-    line: Line
-    info: Info | None = None
+SPEAKS: Final = Speaks(SERVICE, "the reranker", refusal)
+GRACE_SECONDS: Final = 0.5
+"""After the deadline, so that the error of the last attempt is told rather than that time is up."""
 
 
 class TEIReranker:
-    """Implements `gateway.ports.Reranker` over one or several servers of one model."""
+    """Implements `gateway.ports.Reranker`; made by `connect`."""
 
     def __init__(
-        self,
+        self, fleet: Fleet, served: OneModel, *, model: str | None, raw: bool, seconds: float
+    ) -> None:
+        """Join opened parts."""
+        self._fleet: Final = fleet
+        self._served: Final = served
+        self._model: Final = model
+        self._raw: Final = raw
+        self._seconds: Final = seconds
+
+    @classmethod
+    async def connect(  # noqa: PLR0913  each is given by name
+        cls,
         urls: Sequence[str],
         *,
         model: str | None = None,
         raw: bool = False,
         api_key: str | None = None,
         timeout_seconds: float = 10.0,
+        discovery_seconds: float = 10.0,
+        resolve: Resolve = resolve,
         sink: Sink = discard,
-    ) -> None:
-        """Prepare lines; nothing is sent before the first call.
+    ) -> Self:
+        """Open replicas. One that is away or wrong is no error while another may be right.
 
         With `model`, servers of another one are refused. `raw` asks for the model's own numbers
         instead of probabilities. `timeout_seconds` is the deadline of one call with its repetitions.
 
         Raises:
-            ConfigurationError: an address is not an http(s) URL.
+            UnsupportedServer: every replica answers, and none is a reranker of the model.
+            ConfigurationError: no address, a malformed one, or a wrong key.
         """
         limits = Limits(
             timeout_seconds=timeout_seconds,
             read_timeout_seconds=timeout_seconds,
             connect_timeout_seconds=min(5.0, timeout_seconds),
         )
-        speaks = Speaks(SERVICE, _NAME, _refusal)
-        self._replicas: Final = [
-            _Replica(Line(url, api_key, limits, sink, speaks=speaks)) for url in urls
-        ]
-        self._turns: Final = itertools.cycle(self._replicas)
-        self._model: Final = model
-        self._raw: Final = raw
-        self._seconds: Final = timeout_seconds
-        self._sink: Final = sink
+        served = OneModel()
+        make = _maker(model, served, api_key, limits, sink)
+        fleet = Fleet(urls, make, limits=limits, sink=sink, resolve=resolve, service=SERVICE)
+        await fleet.open(discovery_seconds=discovery_seconds)
+        return cls(fleet, served, model=model, raw=raw, seconds=timeout_seconds)
 
     @property
     def info(self) -> RerankerInfo:
-        known = next((r.info.model_id for r in self._replicas if r.info is not None), None)
-        return RerankerInfo("tei", self._model or known or "unknown", self._raw)
+        return RerankerInfo("tei", self._model or self._served.model_id or "unknown", self._raw)
 
     async def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        require_readable(query, texts)
         if not texts:
             return []
         asked = text_json(query, 0)
-        bodies = [text_json(text, index) for index, text in enumerate(texts)]
-        clock = Clock(self._seconds)
-        clock.start()
-        most = (await self._verified(clock)).max_client_batch_size
-        parts = [bodies[start : start + most] for start in range(0, len(bodies), most)]
-        found = await together([self._part(asked, part, clock) for part in parts])
-        return [score for scores in found for score in scores]
+        try:
+            async with asyncio.timeout(self._seconds + GRACE_SECONDS):
+                return await self._rerank(asked, texts)
+        except TimeoutError as exc:
+            raise timed_out(
+                f"{len(texts)} texts were not reranked within {self._seconds:g} s: send fewer, give "
+                "the reranker more replicas, or raise rerank.timeout_seconds",
+                SERVICE,
+            ) from exc
+        except UpstreamError as exc:
+            exc.service = SERVICE
+            raise
 
     async def health(self) -> Health:
-        """Say whether any server answers as a reranker of the model."""
-        said: list[str] = []
-        for replica in self._replicas:
-            try:
-                async with asyncio.timeout(HEALTH_SECONDS):
-                    info = await self._look(replica, HEALTH_SECONDS)
-            except TimeoutError:
-                said.append(f"{replica.line.where}: no answer in {HEALTH_SECONDS:g} s")
-            except GatewayError as exc:
-                said.append(str(exc))
-            else:
-                return Health("reranker", True, f"{replica.line.where}: serves {info.model_id!r}")
-        return Health("reranker", False, "; ".join(said))
+        """Ask every replica; one that is verified and well is enough."""
+        return await self._fleet.health("reranker")
 
     async def aclose(self) -> None:
-        for replica in self._replicas:
-            await replica.line.aclose()
+        await self._fleet.aclose()
 
-    async def _verified(self, clock: Clock) -> Info:
-        known = next((r.info for r in self._replicas if r.info is not None), None)
-        return known or await self._patiently(
-            lambda replica: self._look(replica, clock.left), clock
-        )
+    async def _rerank(self, query: bytes, texts: Sequence[str]) -> list[float]:
+        room = await self._fleet.pool.room()
+        room = replace(room, payload_bytes=room.payload_bytes - len(query))
+        clock = self._fleet.pool.clock()
+        parts = consecutive(texts, room)
+        found = await together([self._part(query, part, clock) for part in parts])
+        return [score for scores in found for score in scores]
 
     async def _part(self, query: bytes, texts: Sequence[bytes], clock: Clock) -> list[float]:
-        body = _body(query, texts, raw=self._raw)
+        """Have one request's texts scored; what is too much for a server is sent in halves."""
 
-        async def ask(replica: _Replica) -> list[float]:
-            if replica.info is None:
-                await self._look(replica, clock.left)
-            try:
-                answer = await replica.line.call(
-                    "rerank", "/rerank", body, timeout_seconds=max(0.001, clock.left)
-                )
-                return _scores(replica.line.where, answer.body, len(texts))
-            except GatewayError:
-                replica.info = None  # another server may be there when it comes back
-                raise
+        async def ask(replica: Replica) -> list[float]:
+            return await replica.rerank(query, texts, raw=self._raw, clock=clock)
 
-        return await self._patiently(ask, clock)
-
-    async def _patiently(self, ask: Callable[[_Replica], Awaitable[T]], clock: Clock) -> T:
-        """Ask one server after the other while there is time and that may help."""
-        tried = itertools.count(1)
-        patience = Patience(
-            full_seconds=self._seconds,
-            away_seconds=min(self._seconds, AWAY_SECONDS),
-            clock=clock,
-            may_pause=lambda: next(tried) >= len(self._replicas),
-        )
-        return await patiently(
-            lambda: ask(next(self._turns)), "rerank", patience, self._sink, service=SERVICE
-        )
-
-    async def _look(self, replica: _Replica, seconds: float) -> Info:
-        """Ask a server what it is, and believe it when it is a reranker of the model.
-
-        Raises:
-            UnsupportedServer: it is none, or of another model.
-        """
-        where = replica.line.where
-        answer = await replica.line.call("info", "/info", timeout_seconds=max(0.001, seconds))
         try:
-            info = decode_info(answer.body)
-        except BrokenAnswer as exc:
-            raise UnsupportedServer(
-                f"{_NAME} at {where} does not answer /info as TEI does: is there one?"
-            ) from exc
-        if "reranker" not in info.model_type:
-            kind = ", ".join(info.model_type) if isinstance(info.model_type, dict) else "another"
-            raise UnsupportedServer(
-                f"{_NAME} at {where} serves {info.model_id!r}, which is no reranker ({kind}): start "
-                "TEI with a cross-encoder, or correct rerank.urls"
-            )
-        if self._model and "embedding" not in info.model_type and info.model_id != self._model:
-            raise UnsupportedServer(
-                f"{_NAME} at {where} serves {info.model_id!r}, not {self._model!r}: correct "
-                "rerank.model or rerank.urls"
-            )
-        replica.info = info
-        return info
+            return await self._fleet.pool.persist("rerank", clock, ask)
+        except TooMuchAtOnce:
+            if len(texts) == 1 or clock.left <= 0:
+                raise
+        middle = len(texts) // 2
+        first = await self._part(query, texts[:middle], clock)
+        return first + await self._part(query, texts[middle:], clock)
 
 
-def _body(query: bytes, texts: Sequence[bytes], *, raw: bool) -> bytes:
-    flag = b"true" if raw else b"false"
-    return b'{"query":%b,"texts":[%b],"raw_scores":%b,"truncate":true}' % (
-        query,
-        b",".join(texts),
-        flag,
-    )
-
-
-def _scores(where: str, body: bytes, count: int) -> list[float]:
-    """Return the scores in the order of the texts.
-
-    Raises:
-        BrokenAnswer: it is not one finite score for each text.
-    """
-    try:
-        ranks = _read_ranks(body)
-    except UNREADABLE as exc:
-        raise BrokenAnswer(f"{_NAME} at {where} answered no ranks", service=SERVICE) from exc
-    scores = {rank.index: rank.score for rank in ranks if math.isfinite(rank.score)}
-    if len(ranks) != count or set(scores) != set(range(count)):
-        raise BrokenAnswer(
-            f"{_NAME} at {where} answered {len(ranks)} ranks for {count} texts, or some without a "
-            "number",
+def _maker(
+    model: str | None, served: OneModel, api_key: str | None, limits: Limits, sink: Sink
+) -> Callable[[str, str | None], Replica]:
+    def make(url: str, address: str | None) -> Replica:
+        return Replica(
+            lambda obey: TEIClient(
+                url,
+                examiner=lambda where: RerankExaminer(where, model, served),
+                speaks=SPEAKS,
+                api_key=api_key,
+                limits=limits,
+                address=address,
+                on_info=obey,
+                sink=sink,
+            ),
+            limits,
+            sink,
             service=SERVICE,
         )
-    return [scores[index] for index in range(count)]
 
-
-def _refusal(where: str, status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError:
-    """Read a refusal as TEI's, told in the name of this service."""
-    error = refusal(where, status, body, headers)
-    if isinstance(error, UpstreamError):
-        error.service = SERVICE
-    return error
+    return make

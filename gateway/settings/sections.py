@@ -207,8 +207,8 @@ class RerankSettings(Section):
     timeout_seconds: float = Field(
         default=10.0, gt=0, description="Deadline of one reranking, repetitions included"
     )
-    device: Literal["cpu", "cuda", "mps"] = Field(
-        default="cpu", description="Where a local one runs"
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        default="auto", description="Where a local one runs"
     )
 
 

@@ -17,10 +17,10 @@ from gateway.errors import UpstreamTimeout
 from gateway.events import Sink, discard
 from gateway.tei.answers import Embedded, checked
 from gateway.tei.examiner import Examiner, Look
-from gateway.tei.gate import Gate
+from gateway.tei.gate import Examines, Gate
 from gateway.tei.goldens import Agreement
 from gateway.tei.identity import Expectation
-from gateway.tei.line import Limits, Line
+from gateway.tei.line import TEI, Limits, Line, Speaks
 from gateway.tei.refusals import BrokenAnswer, timed_out
 from gateway.tei.unequal import (
     FILLER,
@@ -35,9 +35,11 @@ from gateway.tei.wire import (
     Token,
     decode_native,
     decode_openai,
+    decode_ranks,
     decode_tokens,
     native_body,
     openai_body,
+    rerank_body,
     tokenize_body,
 )
 
@@ -57,6 +59,8 @@ class TEIClient:
         limits: Limits = LIMITS,
         address: str | None = None,
         agreement: Agreement | None = None,
+        examiner: Callable[[str], Examines] | None = None,
+        speaks: Speaks = TEI,
         on_info: Callable[[Info], None] = lambda _: None,
         transport: httpx.AsyncBaseTransport | None = None,
         sink: Sink = discard,
@@ -64,17 +68,20 @@ class TEIClient:
         """Prepare a client; nothing is sent before the first call.
 
         With `expect`, no vector of a server that does not meet it leaves `embed`, not even after
-        the server was exchanged behind the address. `address` pins the host to one IP address;
+        the server was exchanged behind the address. `examiner` makes the judge of one that does not
+        embed, told where it is, and `speaks` names it. `address` pins the host to one IP address;
         `transport` replaces the network.
 
         Raises:
             ConfigurationError: the URL is not an http(s) one.
         """
-        self._line = Line(url, api_key, limits, sink, address=address, transport=transport)
-        examiner = None
+        self._line = Line(
+            url, api_key, limits, sink, address=address, transport=transport, speaks=speaks
+        )
+        judge = None if examiner is None else examiner(self._line.where)
         if expect is not None:
-            examiner = Examiner(self._line, expect, agreement or Agreement())
-        self._gate = Gate(self._line, examiner, on_info)
+            judge = Examiner(self._line, expect, agreement or Agreement())
+        self._gate = Gate(self._line, judge, on_info)
         self._size = None if expect is None else expect.size
         self._crossing = Crossing()
         self._window = 0 if expect is None else expect.window
@@ -180,6 +187,23 @@ class TEIClient:
         body = tokenize_body(texts, add_special_tokens=specials)
         answer = await self._gate.call("tokenize", "/tokenize", body, info, timeout_seconds=seconds)
         return decode_tokens(answer.body, len(texts))
+
+    async def rerank(
+        self, query: bytes, texts: Sequence[bytes], *, raw: bool, seconds: float | None = None
+    ) -> list[float]:
+        """Score a query with each text, all in JSON, in one request: scores in order.
+
+        Raises:
+            UnsupportedServer: the server is not the reranker expected.
+            BrokenAnswer: the answer is not one number for each text.
+            GatewayError: what the refusal of the server means.
+        """
+        info = await self._gate.require(seconds)
+        body = rerank_body(query, texts, raw=raw)
+        answer = await self._gate.call("rerank", "/rerank", body, info, timeout_seconds=seconds)
+        scores = decode_ranks(answer.body, len(texts))
+        self._answered_at = time.monotonic()
+        return scores
 
     def forget(self) -> None:
         """Believe nothing of this server until it is examined anew."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.errors import UnsupportedServer, UpstreamUnavailable
 from gateway.events import discard
@@ -17,6 +17,25 @@ CHECK_SECONDS: Final = 5.0
 """How long an answer is held back for a server that is too full to say who it is."""
 
 
+class Examines(Protocol):
+    """Judges the server at the end of a line."""
+
+    async def examine(self, info: Info) -> None:
+        """Refuse a server that is not the one expected, by what it says and answers.
+
+        Raises:
+            UnsupportedServer: with what is wrong and the remedy.
+            UpstreamError: it could not be asked.
+        """
+        ...
+
+    async def is_same(self) -> bool:
+        """Tell whether a server that says what it said before is still the one examined."""
+        ...
+
+    def forget(self) -> None: ...
+
+
 class Gate:
     """A line to one server, and whether that server is the one expected.
 
@@ -26,7 +45,7 @@ class Gate:
     def __init__(
         self,
         line: Line,
-        examiner: Examiner | None,
+        examiner: Examines | None,
         on_info: Callable[[Info], None],
     ) -> None:
         self.info: Info | None = None
@@ -106,7 +125,7 @@ class Gate:
             UpstreamError: it could not be asked.
         """
         info = self.info
-        if info is None or self._examiner is None:
+        if info is None or not isinstance(self._examiner, Examiner):
             return None
         try:
             return await self._examiner.repeat(info, turn)

@@ -69,8 +69,7 @@ def require_supported(where: str, info: Info, expect: Expectation) -> None:
 def require_model(where: str, info: Info, expect: Expectation) -> None:
     """Refuse a server of another model, where it names one; a folder's name says nothing."""
     if not info.embeds:
-        kind = info.model_type if isinstance(info.model_type, str) else ", ".join(info.model_type)
-        refuse(where, f"serves {info.model_id!r}, a {kind} model", "serve an embedding model")
+        refuse(where, f"serves {info.model_id!r}, a {info.kind} model", "serve an embedding model")
     if is_hub_id(info.model_id) and info.model_id not in expect.model_ids:
         refuse(
             where,

@@ -20,7 +20,7 @@ from gateway.events import Sink
 from gateway.ports import Lane
 from gateway.tei.batches import Room, consecutive
 from gateway.tei.line import Limits
-from gateway.tei.refusals import BackendFailed, BrokenAnswer, unavailable
+from gateway.tei.refusals import SERVICE, BackendFailed, BrokenAnswer, unavailable
 from gateway.tei.replica import Replica
 from gateway.tei.retry import Clock, Patience, patiently
 from gateway.tei.together import together
@@ -37,7 +37,16 @@ SPLIT_AFTER: Final = 6
 class Pool:
     """`replicas` may be exchanged at any time; calls under way end on those they began with."""
 
-    def __init__(self, replicas: Iterable[Replica], *, limits: Limits, sink: Sink) -> None:
+    def __init__(
+        self,
+        replicas: Iterable[Replica],
+        *,
+        limits: Limits,
+        sink: Sink,
+        service: str = SERVICE,
+    ) -> None:
+        """Take replicas; `service` is their name in errors and events."""
+        self._service = service
         self.replicas: tuple[Replica, ...] = tuple(replicas)
         self._limits = limits
         self._sink = sink
@@ -105,7 +114,7 @@ class Pool:
             may_pause=lambda: not self.ready(but=tried),
         )
         try:
-            return await patiently(attempt, operation, patience, self._sink)
+            return await patiently(attempt, operation, patience, self._sink, service=self._service)
         except UpstreamUnavailable as exc:
             if not isinstance(exc, BackendFailed):
                 for one in self.replicas:
@@ -154,7 +163,7 @@ class Pool:
         wrong = isinstance(error, ConfigurationError) or type(error) is UpstreamRejected
         if (wrong or isinstance(error, UpstreamUnavailable)) and not self.ready():
             return self._nobody()
-        return unavailable(str(error)) if wrong else error
+        return unavailable(str(error), self._service) if wrong else error
 
     def _nobody(self) -> GatewayError:
         """The error of a call that no replica can serve: what each of them says."""
@@ -162,7 +171,8 @@ class Pool:
         away = [error for error in errors if isinstance(error, UpstreamError)]
         if len(errors) == 1 or not away:
             return errors[0]
-        return unavailable("no TEI replica can be asked: " + "; ".join(map(str, errors)))
+        told = "no TEI replica can be asked: " + "; ".join(map(str, errors))
+        return unavailable(told, self._service)
 
     async def room(self) -> Room:
         """What one request may hold on any replica that may be asked."""

@@ -39,6 +39,8 @@ GUESS: Final = Room(inputs=32, payload_bytes=2_000_000, tokens=16_384)
 """TEI's defaults, until a server has told its own limits."""
 
 
+BYTES_PER_TOKEN: Final = 4
+"""An estimate, for what a request takes of a window whose bound is inputs."""
 CANARY_INPUTS: Final = 16
 CANARY_TOKENS: Final = 1_024
 """What a canary takes of the window while it asks; it asks one batch after the other."""
@@ -56,8 +58,14 @@ class Replica:
         client: Callable[[Callable[[Info], None]], TEIClient],
         limits: Limits,
         sink: Sink,
+        *,
+        service: str = SERVICE,
     ) -> None:
-        """Take a client, made with what it shall call when the server told its limits."""
+        """Take a client, made with what it shall call when the server told its limits.
+
+        `service` names the server in events.
+        """
+        self._service: Final = service
         self.window: Final = Window(Bounds(limits.max_in_flight))
         self.up = False
         self.error: GatewayError | None = None
@@ -112,6 +120,25 @@ class Replica:
             self._fail(bad_row(self.where, answer.rows[answer.bad[0]], batch.places[answer.bad[0]]))
         else:
             self._succeed()
+        return answer
+
+    async def rerank(
+        self, query: bytes, texts: Sequence[bytes], *, raw: bool, clock: Clock
+    ) -> list[float]:
+        """One attempt, begun when the window has room; errors as `TEIClient.rerank`."""
+        self._uses += 1
+        try:
+            tokens = sum(map(len, texts)) // BYTES_PER_TOKEN
+            load = await self.window.take(len(texts), tokens, Lane.QUERY)
+            try:
+                clock.start()
+                asked = self.client.rerank(query, texts, raw=raw, seconds=clock.left)
+                answer = await self._watched(asked, load)
+            finally:
+                self.window.give_back(load)
+        finally:
+            self._uses -= 1
+        self._succeed()
         return answer
 
     async def tokenize(
@@ -253,7 +280,7 @@ class Replica:
     def _tell(self) -> None:
         self._told = True
         state = self._breaker.state
-        self._sink(ReplicaChanged(SERVICE, self.where, state.value, self._breaker.reason))
+        self._sink(ReplicaChanged(self._service, self.where, state.value, self._breaker.reason))
 
     def _tell_window(self) -> None:
-        self._sink(WindowChanged(SERVICE, self.where, self.window.size))
+        self._sink(WindowChanged(self._service, self.where, self.window.size))

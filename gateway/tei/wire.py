@@ -39,10 +39,25 @@ class Info(msgspec.Struct, frozen=True):
         """Whether it serves an embedding model, not a classifier or a reranker."""
         return "embedding" in self.model_type
 
+    @property
+    def reranks(self) -> bool:
+        """Whether it serves a cross-encoder with one score."""
+        return "reranker" in self.model_type
+
+    @property
+    def kind(self) -> str:
+        """What it calls the kind of its model: embedding, classifier or reranker."""
+        return self.model_type if isinstance(self.model_type, str) else ", ".join(self.model_type)
+
 
 class _Item(msgspec.Struct):
     embedding: str
     index: int
+
+
+class _Rank(msgspec.Struct):
+    index: int
+    score: float | None
 
 
 class _Usage(msgspec.Struct):
@@ -66,6 +81,7 @@ NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _encode_text: Final = msgspec.json.Encoder().encode
 _read_info: Final = msgspec.json.Decoder(Info).decode
 _read_embeddings: Final = msgspec.json.Decoder(_Embeddings).decode
+_read_ranks: Final = msgspec.json.Decoder(list[_Rank]).decode
 _read_rows: Final = msgspec.json.Decoder(list[list[float | None]]).decode
 _read_tokens: Final = msgspec.json.Decoder(list[list[Token]]).decode
 
@@ -100,6 +116,17 @@ def tokenize_body(texts: Iterable[bytes], *, add_special_tokens: bool) -> bytes:
     """Body of `POST /tokenize` for texts already in JSON."""
     flag = b"true" if add_special_tokens else b"false"
     return b'{"inputs":[' + b",".join(texts) + b'],"add_special_tokens":' + flag + b"}"
+
+
+def rerank_body(query: bytes, texts: Iterable[bytes], *, raw: bool) -> bytes:
+    """Body of `POST /rerank` for a query and texts already in JSON.
+
+    A pair over the model's limit is cut at its end, whatever the server does by default: a passage
+    that is read in part still ranks, and nothing that is stored depends on it.
+    """
+    flag = b"true" if raw else b"false"
+    joined = b",".join(texts)
+    return b'{"query":%b,"texts":[%b],"raw_scores":%b,"truncate":true}' % (query, joined, flag)
 
 
 def decode_info(body: bytes) -> Info:
@@ -164,6 +191,19 @@ def decode_tokens(body: bytes, count: int) -> list[list[Token]]:
     if len(rows) != count:
         raise _broken(f"tokenised {len(rows)} texts of {count}")
     return rows
+
+
+def decode_ranks(body: bytes, count: int) -> list[float]:
+    """Read `/rerank`: the score of each text, in the order of the texts.
+
+    Raises:
+        BrokenAnswer: not one number for each of `count` texts.
+    """
+    ranks = _decode(_read_ranks, body, "/rerank")
+    scores = {rank.index: rank.score for rank in ranks if rank.score is not None}
+    if len(ranks) != count or scores.keys() != set(range(count)):
+        raise _broken(f"answered {len(ranks)} ranks, or some without a number, for {count} texts")
+    return [scores[place] for place in range(count)]
 
 
 def _decode(decode: Callable[[bytes], T], body: bytes, route: str) -> T:

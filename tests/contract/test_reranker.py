@@ -79,7 +79,7 @@ async def opened(kind: str, folder: Path, stub: TEIStub, *, raw: bool = False) -
         return FakeReranker()
     if kind == "local":
         return await LocalReranker.load(str(folder), raw=raw)
-    return TEIReranker([stub.url], model=MODEL, raw=raw)
+    return await TEIReranker.connect([stub.url], model=MODEL, raw=raw)
 
 
 @pytest.fixture(params=["fake", "local", "tei"])
@@ -127,7 +127,7 @@ async def test_scores_are_those_of_sentence_transformers(
 
 async def test_a_full_server_and_a_failed_pass_are_asked_again(stub: TEIStub) -> None:
     events: list[Event] = []
-    made = TEIReranker([stub.url], sink=events.append)
+    made = await TEIReranker.connect([stub.url], sink=events.append)
     try:
         wanted = await made.rerank(QUERY, TEXTS[:2])
         for kind in ("overloaded", "backend"):
@@ -141,7 +141,7 @@ async def test_a_full_server_and_a_failed_pass_are_asked_again(stub: TEIStub) ->
 
 async def test_a_server_that_stays_full_is_an_error_within_the_deadline(stub: TEIStub) -> None:
     stub.fail("overloaded", path="/rerank", times=None)
-    made = TEIReranker([stub.url], timeout_seconds=0.5)
+    made = await TEIReranker.connect([stub.url], timeout_seconds=0.5)
     try:
         async with asyncio.timeout(20):
             with pytest.raises((UpstreamOverloaded, UpstreamUnavailable)) as caught:
@@ -153,7 +153,7 @@ async def test_a_server_that_stays_full_is_an_error_within_the_deadline(stub: TE
 
 async def test_a_second_server_stands_in_for_one_that_is_away(stub: TEIStub) -> None:
     away = TEIStub()  # never entered: nobody listens
-    made = TEIReranker([away.url, stub.url], timeout_seconds=20)
+    made = await TEIReranker.connect([away.url, stub.url], timeout_seconds=20)
     try:
         assert len(await made.rerank(QUERY, TEXTS)) == len(TEXTS)
         assert (await made.health()).ok
@@ -162,7 +162,7 @@ async def test_a_second_server_stands_in_for_one_that_is_away(stub: TEIStub) -> 
 
 
 async def test_a_server_that_is_away_is_named() -> None:
-    made = TEIReranker([TEIStub().url], timeout_seconds=0.5)
+    made = await TEIReranker.connect([TEIStub().url], timeout_seconds=0.5)
     try:
         async with asyncio.timeout(20):
             with pytest.raises(UpstreamUnavailable, match="the reranker at http://127"):
@@ -174,12 +174,12 @@ async def test_a_server_that_is_away_is_named() -> None:
 
 async def test_a_server_of_embeddings_or_of_another_model_is_refused(stub: TEIStub) -> None:
     with TEIStub(model_type=EMBEDDING) as embedding:
-        made = TEIReranker([embedding.url])
+        made = await TEIReranker.connect([embedding.url])
         with pytest.raises(UnsupportedServer, match=r"is no reranker \(embedding\)"):
             await made.rerank(QUERY, ["x"])
         assert not (await made.health()).ok
         await made.aclose()
-    other = TEIReranker([stub.url], model="another/model")
+    other = await TEIReranker.connect([stub.url], model="another/model")
     with pytest.raises(UnsupportedServer, match="serves 'tiny/reranker', not 'another/model'"):
         await other.rerank(QUERY, ["x"])
     await other.aclose()

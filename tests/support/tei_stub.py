@@ -22,10 +22,9 @@ import uvicorn
 from tokenizers import Tokenizer
 from uvicorn.server import ServerState
 
-from gateway.encoders.cross import CrossEncoderScorer
 from gateway.modelserver.app import TEIApp
 from gateway.modelserver.contract import Contract
-from gateway.modelserver.engines import EncodeRows, Engine, TextEngine, engine_over
+from gateway.modelserver.engines import EncodeRows, Engine, Scorer, TextEngine, engine_over
 from gateway.modelserver.faults import Fault, FaultKind, FaultScript
 from gateway.modelserver.log import Log
 from gateway.modelserver.replies import Rows
@@ -49,7 +48,7 @@ class TEIStub:
         *,
         encoder: Encoder | EncodeRows | None = None,
         tokenizer: Tokenizer | None = None,
-        reranker: CrossEncoderScorer | None = None,
+        reranker: Scorer | None = None,
         faults: Iterable[Fault] = (),
         latency: float = 0.0,
         host: str = "127.0.0.1",

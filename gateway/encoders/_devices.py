@@ -1,0 +1,18 @@
+"""Where a checkpoint runs, and in what, when nobody says."""
+
+
+def usual_device() -> str:
+    """A GPU where there is one: CUDA's, or Apple's; loads torch."""
+    import torch  # noqa: PLC0415
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def usual_dtype(device: str) -> str:
+    """bfloat16 on a CUDA device that computes in it, float32 elsewhere; loads torch."""
+    import torch  # noqa: PLC0415
+
+    on_cuda = device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if on_cuda else "float32"

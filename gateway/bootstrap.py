@@ -15,12 +15,12 @@ from gateway.embedding.embedder import Embedder
 from gateway.embedding.fingerprint import fingerprint, space_of
 from gateway.embedding.profile import ModelProfile
 from gateway.errors import ConfigurationError, InvalidRequest, UnknownTask
-from gateway.events import Sink, fan_out
+from gateway.events import Sink, discard, fan_out
 from gateway.ingest.chunking import require_overlap
 from gateway.ingest.pipeline import Ingestor
 from gateway.observability.logs import log_events
 from gateway.observability.metrics import Metrics
-from gateway.ports import Encoder, Health, Reranker, VectorStore
+from gateway.ports import Encoder, Generator, Health, Reranker, VectorStore
 from gateway.retrieval.collections import Collections
 from gateway.retrieval.pipeline import Retriever
 from gateway.retrieval.query import OnFailure, Rerank
@@ -284,6 +284,27 @@ async def open_reranker(settings: Settings, sink: Sink) -> Reranker | None:
         raw=rerank.raw_scores,
         device=rerank.device,
         threads=settings.threads,
+    )
+
+
+def open_generator(settings: Settings, sink: Sink = discard) -> Generator | None:
+    """Prepare the language model that the settings name; None where they name none.
+
+    Raises:
+        ConfigurationError: an address without a model.
+    """
+    llm = settings.llm
+    if llm.url is None:
+        return None
+    if llm.model is None:
+        raise ConfigurationError(
+            "a language model needs a name: set llm.model (GATEWAY_LLM__MODEL)"
+        )
+    from gateway.generators.openai import OpenAIGenerator  # noqa: PLC0415
+
+    key = llm.api_key.get_secret_value() if llm.api_key else None
+    return OpenAIGenerator(
+        llm.url, llm.model, api_key=key, timeout_seconds=llm.timeout_seconds, sink=sink
     )
 
 

@@ -158,6 +158,23 @@ class Reranker(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Generator(Protocol):
+    """A language model that answers a request in words."""
+
+    @property
+    def model_id(self) -> str: ...
+
+    async def complete(self, request: str) -> str:
+        """Return the model's answer to one request.
+
+        Raises:
+            UpstreamError: the model's server failed after bounded retries, or answered nothing.
+        """
+        ...
+
+    async def aclose(self) -> None: ...
+
+
 class VectorStore(Protocol):
     """Collections of embedded chunks. Every write returns only when it survives `kill -9`.
 

@@ -8,6 +8,7 @@ from gateway.cli import (
     config,
     embed,
     eval,
+    golden,
     ingest,
     model_server,
     parity,
@@ -53,6 +54,7 @@ app.command()(doctor)
 app.command("model-server")(model_server.model_server)
 app.add_typer(parity.app, name="parity")
 collections.app.command("tune")(tune.tune)
+app.add_typer(golden.app, name="golden")
 app.add_typer(collections.app, name="collections")
 app.add_typer(profiles.app, name="profile")
 app.add_typer(config.app, name="config")

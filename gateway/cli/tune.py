@@ -66,16 +66,16 @@ def tune(
 
       gateway collections tune docs --quantization int8 --quantization turbo4 --dry-run --json
     """
-    plan = TuningPlan(
-        recall=recall,
-        limit=limit,
-        queries=queries,
-        points=points,
-        kinds=tuple(kinds or Quantization),
-    )
-    asked = _lines(queries_file)
 
     async def main() -> TuningReport:
+        plan = TuningPlan(
+            recall=recall,
+            limit=limit,
+            queries=queries,
+            points=points,
+            kinds=tuple(kinds or Quantization),
+        )
+        asked = _lines(queries_file)
         async with runtime_of(read_settings(config, assignments)) as runtime:
             tuner = Tuner(runtime.embedder, runtime.store, runtime.collections)
             with err.status("opening") as status:

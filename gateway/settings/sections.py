@@ -212,6 +212,15 @@ class RerankSettings(Section):
     )
 
 
+class LLMSettings(Section):
+    """A language model that writes questions for golden sets: any server of OpenAI's chat API."""
+
+    url: OptionalUrl = Field(default=None, description="Base URL, with or without /v1")
+    model: OptionalStr = Field(default=None, description="Name of the model in requests")
+    api_key: OptionalSecret = Field(default=None, description="Key sent as a bearer token")
+    timeout_seconds: float = Field(default=120.0, gt=0, description="Deadline of one request")
+
+
 class CollectionSettings(Section):
     """What new collections are like unless they say otherwise."""
 
@@ -334,6 +343,7 @@ class Settings(Section):
     canary: CanarySettings = CanarySettings()
     collections: CollectionSettings = CollectionSettings()
     rerank: RerankSettings = RerankSettings()
+    llm: LLMSettings = LLMSettings()
     qdrant: QdrantSettings = QdrantSettings()
     edge: EdgeSettings = EdgeSettings()
     ingest: IngestSettings = IngestSettings()

@@ -1,0 +1,93 @@
+"""`gateway golden` and `gateway collections tune`, run as processes over one collection."""
+
+import pytest
+
+from tests.support.chat_stub import ChatStub
+from tests.support.cli import Shell
+
+LINE = "is told at length in this passage so that there is enough to ask about, and more. "
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """A shell whose collection `notes` holds thirty documents, with short vectors beside."""
+    shell = Shell(tmp_path_factory.mktemp("golden"))
+    for number in range(30):
+        shell.write(f"docs/d{number:02}.txt", f"The story of subject{number} {LINE * 3}")
+    made = shell.run("collections", "create", "notes", "--size", "768", "--coarse", "128")
+    assert made.code == 0, made.err
+    ran = shell.run("ingest", "docs", "-c", "notes", "--json")
+    assert ran.code == 0, ran.err
+    return shell
+
+
+def test_a_language_model_asks_and_the_set_can_be_measured(shell: Shell) -> None:
+    with ChatStub(key="k") as stub:
+        llm = {"GATEWAY_LLM__URL": stub.url, "GATEWAY_LLM__MODEL": "m", "GATEWAY_LLM__API_KEY": "k"}
+        made = shell.run("golden", "new", "-c", "notes", "-o", "set", "--queries", "5", **llm)
+        assert made.code == 0, made.err
+        assert "5 questions in 'set'" in made.out
+        again = shell.run("golden", "new", "-c", "notes", "-o", "set", "--queries", "5", **llm)
+        assert (again.code, len(stub.requests)) == (0, 5), "what is asked is not asked again"
+    facts = shell.run("golden", "check", "set", "--json").json
+    assert (facts["queries"], facts["judgments"], facts["spans"]) == (5, 5, 5)
+    measured = shell.run("eval", "set", "--collection", "notes", "--stages", "lexical", "--json")
+    assert measured.code == 0, measured.err
+    assert measured.json["runs"][0]["stage"] == "lexical"
+
+
+def test_by_hand_every_answer_is_kept_and_q_ends(shell: Shell) -> None:
+    typed = "What is the first?\n\nWhat is the third?\nq\n"
+    ran = shell.run("golden", "new", "-c", "notes", "-o", "hand", "--queries", "6", stdin=typed)
+    assert ran.code == 0, ran.err
+    assert "2 questions in 'hand'" in ran.out
+    again = shell.run("golden", "new", "-c", "notes", "-o", "hand", "--queries", "6", stdin="q\n")
+    assert "1 of 3" in again.out, "two were asked about and one was skipped"
+
+
+def test_the_documents_found_can_be_judged_as_well(shell: Shell) -> None:
+    ran = shell.run(
+        *("golden", "new", "-c", "notes", "-o", "judged", "--queries", "1", "--judge", "3"),
+        stdin="What is told at length?\ny\nn\ny\n",
+    )
+    assert ran.code == 0, ran.err
+    assert shell.run("golden", "check", "judged", "--json").json["judgments"] >= 3
+
+
+def test_what_ends_in_the_middle_keeps_what_was_answered(shell: Shell) -> None:
+    ran = shell.run(
+        "golden", "new", "-c", "notes", "-o", "cut", "--queries", "6", stdin="What is it?\n"
+    )
+    assert ran.code != 0, "the input ended before the questions did"
+    assert shell.run("golden", "check", "cut", "--json").json["queries"] == 1
+
+
+def test_mistakes_exit_2_with_the_remedy(shell: Shell) -> None:
+    missing = shell.run("golden", "new", "-c", "nowhere", "-o", "x")
+    assert missing.code != 0
+    assert "'nowhere' does not exist" in missing.err
+    nameless = shell.run(
+        "golden", "new", "-c", "notes", "-o", "x", GATEWAY_LLM__URL="http://127.0.0.1:9/v1"
+    )
+    assert (nameless.code, "llm.model" in nameless.err) == (2, True)
+    empty = shell.run("golden", "check", "docs")
+    assert (empty.code, "no judgments" in empty.err) == (2, True)
+
+
+def test_tuning_prints_what_it_chose_from_and_keeps_the_choice(shell: Shell) -> None:
+    dry = shell.run("collections", "tune", "notes", "-n", "3", "--dry-run", "--json")
+    assert dry.code == 0, dry.err
+    assert dry.json["kept"] is False
+    before = shell.run("collections", "show", "notes", "--json").json["tuning"]
+    ran = shell.run("collections", "tune", "notes", "-n", "3", "--queries", "20")
+    assert ran.code == 0, ran.err
+    assert "recall@3 against exact search" in ran.out
+    assert "chosen" in ran.out
+    after = shell.run("collections", "show", "notes", "--json").json["tuning"]
+    chosen = dry.json["chosen"]["tuning"]["coarse_oversampling"]
+    assert (before["coarse_oversampling"], after["coarse_oversampling"]) == (10.0, chosen)
+    names = [info["name"] for info in shell.run("collections", "list", "--json").json]
+    assert names == ["notes"]
+    assert shell.run("collections", "tune", "notes", "--recall", "2").code == 2
+    few = shell.run("collections", "tune", "notes", "-n", "30")
+    assert (few.code, "too few" in few.err) == (2, True)

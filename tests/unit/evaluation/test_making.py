@@ -1,0 +1,134 @@
+"""Golden sets in the making: what is asked is kept at once, and work goes on where it ended."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from gateway.domain.collections import CollectionSpec
+from gateway.domain.documents import Chunk, EmbeddedChunk, StoredChunk
+from gateway.errors import ConfigurationError, InvalidRequest, UpstreamUnavailable
+from gateway.evaluation.golden import GoldenSet
+from gateway.evaluation.making import Draft, first_line, sample_chunks, write_questions
+from gateway.vectorstores.memory import MemoryStore
+from tests.contract.stores import unit
+
+pytestmark = pytest.mark.anyio
+
+
+def stored(number: int, text: str = "a long passage " * 10) -> StoredChunk:
+    chunk = Chunk(f"d{number}", 0, text, 5, 5 + len(text), 9, 1, "hash")
+    return StoredChunk(UUID(int=number << 64), chunk, "2026-01-01T00:00:00Z")
+
+
+class Model:
+    """Asks about a passage, and fails at the n-th."""
+
+    model_id = "scripted"
+
+    def __init__(self, answers: Sequence[str], fail_at: int = 99) -> None:
+        self.answers = list(answers)
+        self.fail_at = fail_at
+
+    async def complete(self, request: str) -> str:
+        self.fail_at -= 1
+        if self.fail_at < 0:
+            raise UpstreamUnavailable("it is gone", service="llm")
+        return self.answers.pop(0)
+
+    async def aclose(self) -> None:
+        """Nothing is held open."""
+
+
+def test_a_draft_is_a_golden_set_after_every_answer(tmp_path: Path) -> None:
+    draft = Draft(tmp_path)
+    draft.add(stored(1), " What is\nred? ")
+    found = GoldenSet.load(tmp_path)
+    (key,) = found.queries
+    assert found.queries[key] == "What is red?"
+    assert found.qrels[key] == {"d1": 1}
+    assert [(span.document_id, span.start) for span in found.spans[key]] == [("d1", 5)]
+    draft.add(stored(2), "Second?", {"d7": 0, "d8": 1})
+    assert GoldenSet.load(tmp_path).qrels["q-0000000000000002"] == {"d7": 0, "d8": 1, "d2": 1}
+
+
+def test_work_goes_on_where_it_ended(tmp_path: Path) -> None:
+    chunks = [stored(number) for number in range(1, 5)]
+    draft = Draft(tmp_path)
+    draft.add(chunks[0], "First?")
+    draft.skip(chunks[1])
+    again = Draft(tmp_path)
+    assert len(again) == 1
+    assert again.open(chunks) == chunks[2:]
+
+
+def test_a_kill_between_two_files_leaves_a_set_that_can_be_read(tmp_path: Path) -> None:
+    draft = Draft(tmp_path)
+    draft.add(stored(1), "First?")
+    with (tmp_path / "queries.jsonl").open("a") as file:
+        file.write('{"_id": "q-half", "text": "Half?"}\n')
+    found = GoldenSet.load(tmp_path)
+    assert (len(found.queries), found.unjudged) == (1, ("q-half",))
+
+
+async def test_a_model_that_fails_keeps_what_it_asked_before(tmp_path: Path) -> None:
+    chunks = [stored(number) for number in range(1, 5)]
+    asked: list[str] = []
+    model = Model(["Question: What?", "", "x"], fail_at=2)
+    questions = write_questions(model, chunks, Draft(tmp_path))
+    with pytest.raises(UpstreamUnavailable):
+        async for _, question in questions:
+            asked.append(question)
+    assert asked == ["What?"]
+    rest = [q async for _, q in write_questions(Model(["«Why?»", "How?"]), chunks, Draft(tmp_path))]
+    assert rest == ["Why?", "How?"]
+    assert len(GoldenSet.load(tmp_path).queries) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "question"),
+    [
+        ("What?", "What?"),
+        ('\n\n "What?"\nBecause.', "What?"),
+        ("Question: Что это?", "Что это?"),
+        (" \n ", ""),
+        ("x" * 500, "x" * 300),
+    ],
+)
+def test_the_question_of_an_answer_is_its_first_line(answer: str, question: str) -> None:
+    assert first_line(answer) == question
+
+
+@pytest.mark.parametrize("question", [" ", "x" * 301])
+def test_a_question_without_sense_is_refused_and_nothing_is_written(
+    tmp_path: Path, question: str
+) -> None:
+    draft = Draft(tmp_path)
+    with pytest.raises(InvalidRequest, match="1-300 characters"):
+        draft.add(stored(1), question)
+    assert not (tmp_path / "queries.jsonl").exists()
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "queries.jsonl").write_text("no json\n")
+    with pytest.raises(ConfigurationError, match="no golden set in the making"):
+        Draft(tmp_path)
+
+
+async def test_chunks_are_drawn_by_seed_and_short_ones_left_out() -> None:
+    store = MemoryStore()
+    await store.ensure(CollectionSpec("c", "p", "s", 16))
+    chunks = [stored(n, "long enough to be asked about, surely " * 3) for n in range(40)]
+    short = stored(99, "too short")
+    await store.upsert(
+        "c", [EmbeddedChunk(each.chunk, unit(1), "t", "s") for each in [*chunks, short]]
+    )
+    drawn = [each.chunk.document_id for each in await sample_chunks(store, "c", 10)]
+    assert len(set(drawn)) == 10
+    assert "d99" not in drawn
+    assert drawn == [each.chunk.document_id for each in await sample_chunks(store, "c", 10)]
+    assert drawn != [each.chunk.document_id for each in await sample_chunks(store, "c", 10, seed=1)]
+    await store.ensure(CollectionSpec("empty", "p", "s", 16))
+    with pytest.raises(InvalidRequest, match="no chunk of 80 characters"):
+        await sample_chunks(store, "empty", 10)

@@ -17,8 +17,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from bench_http import HERE, free_port, process, wait_for
+from bench_page import show, write
 from bench_tei_client import GATEWAY
-from bench_tei_report import LEVELS, Found, markdown, rows, show, speeds, write
+from bench_tei_report import LEVELS, Found, markdown, rows, speeds
 from rich.console import Console
 
 FAULTS = ("--overloaded", "0.05", "--reset", "0.01")
@@ -181,7 +182,9 @@ def main() -> int:
     )
     show(console, setting, table)
     if options.write:
-        write(markdown(setting, table, others and speeds(found, options.texts) | others))
+        write(
+            markdown(setting, table, others and speeds(found, options.texts) | others), "bench-tei"
+        )
     missed = [row for row in table if row.met is False]
     return 1 if missed else 0
 

@@ -2,17 +2,10 @@
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from rich.console import Console
-from rich.table import Table
+from bench_page import Row, table_lines
 
-PAGE: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-BEGIN: Final = "<!-- bench-tei: begin, written by scripts/bench_tei.py --write -->"
-END: Final = "<!-- bench-tei: end -->"
-HEADINGS: Final = ("Measure", "Target", "Measured", "Verdict")
 LEVELS: Final = (1, 16, 64)
 BARE: Final = {
     "base64": "bare base64",
@@ -24,20 +17,6 @@ BARE: Final = {
 Found = Mapping[str, float]
 Rounds = Mapping[str, Sequence[Found]]
 """By name of the run: what it found in each round."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table; `met` is None where nothing is demanded."""
-
-    measure: str
-    target: str
-    measured: str
-    met: bool | None = None
-
-    @property
-    def verdict(self) -> str:
-        return {True: "met", False: "MISSED", None: ""}[self.met]
 
 
 def rows(rounds: Rounds, texts: int) -> list[Row]:
@@ -196,32 +175,12 @@ def speeds(rounds: Rounds, texts: int) -> dict[str, str]:
     }
 
 
-def show(console: Console, title: str, table: Sequence[Row]) -> None:
-    drawn = Table(*HEADINGS, title=title)
-    for row in table:
-        style = {True: "green", False: "bold red", None: ""}[row.met]
-        drawn.add_row(
-            row.measure, row.target, row.measured, f"[{style}]{row.verdict}[/]" if style else ""
-        )
-    console.print(drawn)
-
-
 def markdown(setting: str, table: Sequence[Row], peers: Mapping[str, str]) -> str:
-    lines = [setting, "", f"| {' | '.join(HEADINGS)} |", "|---|---|---|---|"]
-    lines += [f"| {r.measure} | {r.target} | {r.measured} | {r.verdict} |" for r in table]
+    lines = [setting, "", *table_lines(table)]
     if peers:
         lines += ["", "| Client | GPU-like stub, without / with faults |", "|---|---|"]
         lines += [f"| {name} | {told} |" for name, told in peers.items()]
     return "\n".join(lines)
-
-
-def write(section: str, page: Path = PAGE) -> None:
-    """Put the section between the page's two marks."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _old, end, after = rest.partition(END)
-    if not begin or not end:
-        raise RuntimeError(f"{page.name} has no marks to write between")
-    page.write_text(f"{before}{BEGIN}\n\n{section}\n\n{END}{after}", encoding="utf-8")
 
 
 def _callers(level: int) -> str:

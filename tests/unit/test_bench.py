@@ -96,11 +96,12 @@ def test_every_target_can_be_met_and_missed(bench: Callable[[str], Any]) -> None
 def test_the_page_keeps_what_is_around_the_results(
     bench: Callable[[str], Any], tmp_path: Path
 ) -> None:
-    report = bench("bench_tei_report")
+    report, pages = bench("bench_tei_report"), bench("bench_page")
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n", encoding="utf-8")
-    table = [report.Row("speed", "at least 1", "2", met=True)]
-    report.write(report.markdown("Setting.", table, {"another": "1 / 2"}), page)
+    begin = "<!-- bench-tei: begin, written by scripts/bench_tei.py --write -->"
+    page.write_text(f"before\n{begin}\nold\n<!-- bench-tei: end -->\nafter\n", encoding="utf-8")
+    table = [pages.Row("speed", "at least 1", "2", met=True)]
+    pages.write(report.markdown("Setting.", table, {"another": "1 / 2"}), "bench-tei", page)
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n")
     assert text.endswith("after\n")

@@ -12,7 +12,7 @@ from gateway.bootstrap import Runtime
 from gateway.ingest.readers import Source
 from gateway.ingest.report import IngestReport
 from gateway.retrieval.options import SearchOptions
-from gateway.retrieval.query import Group
+from gateway.retrieval.query import Group, Mode
 
 NDCG = ir_measures.nDCG @ 10
 SETS = Path(__file__).parents[3] / "shared" / "data"
@@ -53,9 +53,9 @@ async def ingest(runtime: Runtime, golden: GoldenSet, collection: str) -> Ingest
 async def ndcg_at_10(
     runtime: Runtime, golden: GoldenSet, collection: str, most: int | None = None
 ) -> float:
-    """Mean nDCG@10 (trec_eval's) over the judged queries, documents ranked by their best chunk."""
+    """Mean nDCG@10 (trec_eval's) of dense search, documents ranked by their best chunk."""
     queries = golden.queries(most)
-    options = SearchOptions(limit=10, group=Group())
+    options = SearchOptions(mode=Mode.DENSE, limit=10, group=Group())
     run: list[ir_measures.ScoredDoc] = []
     for query_id, text in queries.items():
         for hit in (await runtime.retriever.search(collection, text, options)).hits:

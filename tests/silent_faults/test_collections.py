@@ -42,8 +42,8 @@ def cut(points: Sequence[models.PointStruct], size: int) -> list[models.PointStr
     made: list[models.PointStruct] = []
     for one in points:
         named: Any = one.vector
-        row = named[VECTOR_NAME][:size]
-        made.append(models.PointStruct(id=one.id, vector={VECTOR_NAME: row}, payload=one.payload))
+        rows = named | {VECTOR_NAME: named[VECTOR_NAME][:size]}
+        made.append(models.PointStruct(id=one.id, vector=rows, payload=one.payload))
     return made
 
 
@@ -56,12 +56,13 @@ async def remake(
 ) -> list[models.PointStruct]:
     """Make the collection anew under its own description, of another form; returns its points."""
     points = await points_of(client)
-    described = (await client.get_collection(NAME)).config.metadata or {}
+    config = (await client.get_collection(NAME)).config
     await client.delete_collection(NAME)
     await client.create_collection(
         NAME,
         vectors_config={VECTOR_NAME: models.VectorParams(size=stored_size, distance=distance)},
-        metadata=described | {"size": size},
+        sparse_vectors_config=config.params.sparse_vectors,
+        metadata=(config.metadata or {}) | {"size": size},
     )
     return points
 

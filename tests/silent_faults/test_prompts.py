@@ -121,7 +121,8 @@ def test_a_caller_who_says_no_task_is_refused_or_gets_the_operators_never_for_do
             client.put(f"/api/v1/collections/{NAME}", json={})
             client.post(f"/api/v1/collections/{NAME}/documents", json=documents)
             found = client.post(
-                f"/api/v1/collections/{NAME}/search", json={"query": ENGLISH[1]}
+                f"/api/v1/collections/{NAME}/search",
+                json={"query": ENGLISH[1], "mode": "dense"},
             ).json()
     query = bench.reference.query(ENGLISH[1], bench.size)
     assert np.allclose(told.json()["data"][0]["embedding"], query, atol=1e-5)

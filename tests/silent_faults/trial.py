@@ -21,6 +21,7 @@ from gateway.events import discard
 from gateway.observability.metrics import Metrics
 from gateway.ports import VectorStore
 from gateway.retrieval.options import SearchOptions
+from gateway.retrieval.query import Mode
 from gateway.settings import Settings, load_settings
 from tests.silent_faults.reference import LONG, SPACED, Reference, cosines
 from tests.support.tiny_corpus import ENGLISH, RUSSIAN
@@ -144,7 +145,9 @@ class Bench:
             outcome.points += len(found)
 
     async def _search(self, runtime: Runtime, text: str, outcome: Outcome) -> None:
-        result = await runtime.retriever.search(NAME, text, SearchOptions(limit=100))
+        result = await runtime.retriever.search(
+            NAME, text, SearchOptions(mode=Mode.DENSE, limit=100)
+        )
         size = result.explanation.size
         query = self.reference.query(text, size)
         tolerance = SCORE_TOLERANCE + (1 - self.least) * 10

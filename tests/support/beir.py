@@ -12,7 +12,7 @@ from gateway.evaluation.measures import means, measure
 from gateway.evaluation.results import PRIMARY, Ranked
 from gateway.ingest.report import IngestReport
 from gateway.retrieval.options import SearchOptions
-from gateway.retrieval.query import Group
+from gateway.retrieval.query import Group, Mode
 
 NDCG = ir_measures.nDCG @ 10
 SETS = Path(__file__).parents[3] / "shared" / "data"
@@ -39,8 +39,8 @@ async def ingest(runtime: Runtime, golden: GoldenSet, collection: str) -> Ingest
 async def ndcg_at_10(
     runtime: Runtime, golden: GoldenSet, collection: str, most: int | None = None
 ) -> float:
-    """Mean nDCG@10 over the first queries, documents ranked by their best chunk."""
-    part, options = golden.first(most), SearchOptions(limit=10, group=Group())
+    """Mean nDCG@10 of dense search over the first queries, documents ranked by their best chunk."""
+    part, options = golden.first(most), SearchOptions(mode=Mode.DENSE, limit=10, group=Group())
     rankings: dict[str, list[Ranked]] = {}
     for query, text in part.queries.items():
         hits = (await runtime.retriever.search(collection, text, options)).hits

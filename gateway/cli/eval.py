@@ -197,6 +197,7 @@ def evaluate(
         plan = Plan(
             stages=_stages(stages, rerank=rerank, mmr=mmr is not None),
             mmr=MMR if mmr is None else mmr,
+            rerank_candidates=settings.rerank.candidates,
             sizes=tuple(dict.fromkeys(size or ())),
             quantizations=tuple(dict.fromkeys(quantization or ())),
             coarse=coarse,

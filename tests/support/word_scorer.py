@@ -17,7 +17,9 @@ class WordScorer:
     A pair has a token for each word and three specials; what is over the limit is cut off the text.
     """
 
-    max_tokens: Final = MAX_TOKENS
+    @property
+    def max_tokens(self) -> int:
+        return MAX_TOKENS
 
     async def counts(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
         return [len(_words(query)) + len(_words(text)) + 3 for query, text in pairs]

@@ -473,6 +473,7 @@ async def _edge(settings: Settings, sink: Sink) -> VectorStore:
         flush_seconds=edge.flush_seconds,
         sync_writes=edge.sync_writes,
         timeout_seconds=edge.timeout_seconds,
+        index_from=edge.index_from,
         sink=sink,
     )
 

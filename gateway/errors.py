@@ -19,6 +19,8 @@ GatewayError
 │   ├── UnsupportedMediaType  a body of another content type
 │   ├── RequestTimeout        a body that stopped coming
 │   ├── InvalidDocument       a document that cannot be read
+│   ├── InvalidGoldenSet      judged queries that measure nothing, or not this corpus
+│   ├── UnusableBaseline      an earlier evaluation that cannot be compared with this one
 │   └── NothingIngested       every document of a request failed
 ├── Unauthorized              no key, or a wrong one
 ├── NotFound
@@ -152,6 +154,16 @@ class RequestTimeout(InvalidRequest):
 class InvalidDocument(InvalidRequest):
     slug = "invalid-document"
     title = "The document cannot be read"
+
+
+class InvalidGoldenSet(InvalidRequest):
+    slug = "invalid-golden-set"
+    title = "The golden set cannot be used"
+
+
+class UnusableBaseline(InvalidRequest):
+    slug = "unusable-baseline"
+    title = "The baseline cannot be compared with"
 
 
 class NothingIngested(InvalidRequest):

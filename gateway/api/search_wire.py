@@ -25,6 +25,11 @@ def texts_of(asked: SearchRequest) -> tuple[str, ...]:
     return (asked.query,) if asked.query is not None else tuple(asked.queries or ())
 
 
+def names_of(asked: SearchRequest) -> dict[str, str]:
+    """Return what the text of a search is called in the request; `{index}` is its place."""
+    return {"text": "query" if asked.query is not None else "queries[{index}]"}
+
+
 def options_of(asked: SearchRequest, *, trace_id: str = "") -> SearchOptions:
     """Return how a search is meant.
 

@@ -7,6 +7,7 @@ from gateway.cli import (
     collections,
     config,
     embed,
+    eval,
     ingest,
     model_server,
     parity,
@@ -47,6 +48,7 @@ app.command()(serve.serve)
 app.command()(ingest.ingest)
 app.command()(search.search)
 app.command()(embed.embed)
+app.command("eval")(eval.evaluate)
 app.command()(doctor)
 app.command("model-server")(model_server.model_server)
 app.add_typer(parity.app, name="parity")

@@ -1,7 +1,8 @@
 """`gateway collections`."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.table import Table
@@ -148,7 +149,18 @@ def _tell(facts: dict[str, Any], *, as_json: bool) -> None:
         print_json(facts)
         return
     for key, value in facts.items():
-        out.print(f"[bold]{key}[/]: {value}")
+        out.print(f"[bold]{key}[/]: ", end="")
+        out.print(_line(value), markup=False)
+
+
+def _line(value: Any) -> str:
+    """Return a fact on one line: words for what is not there, `key value` for what has parts."""
+    if isinstance(value, Mapping):
+        parts = cast("Mapping[str, Any]", value)
+        return ", ".join(f"{key} {each}" for key, each in parts.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, cast("list[Any]", value))) or "none"
+    return "none" if value is None else str(value)
 
 
 def _facts(info: CollectionInfo) -> dict[str, Any]:
@@ -163,6 +175,6 @@ def _facts(info: CollectionInfo) -> dict[str, Any]:
         "filter_fields": {key: kind.value for key, kind in spec.filter_fields.items()},
         "lexical": None if spec.lexical is None else asdict(spec.lexical),
         "coarse": spec.coarse,
-        "tuning": asdict(spec.tuning),
+        "tuning": {**asdict(spec.tuning), "quantization": spec.tuning.quantization.value},
         "calibrated": list(spec.calibrations),
     }

@@ -75,6 +75,9 @@ def search(
     group_score: Annotated[
         GroupScore, typer.Option(help="What a document is worth, with --by-document.")
     ] = GroupScore.BEST,
+    group_size: Annotated[
+        int, typer.Option(help="Most hits of one document, with --by-document.")
+    ] = 1,
     neighbours: Annotated[int, typer.Option(help="Chunks to show before and after each hit.")] = 0,
     also: Annotated[
         list[str] | None, typer.Option("--also", help="Another wording of the query; repeat it.")
@@ -113,7 +116,7 @@ def search(
             candidates=candidates,
             rerank=rerank,
             mmr=mmr,
-            group=Group(group_score) if by_document else None,
+            group=Group(group_score, group_size) if by_document else None,
             neighbours=neighbours,
             exact=exact,
             explain=explain,
@@ -162,7 +165,8 @@ def _print_explained(how: Explanation) -> None:
     table.add_row("embed", "", "", f"{how.embed_seconds * 1000:.1f}")
     for stage in how.stages:
         ms = f"{stage.seconds * 1000:.1f}"
-        table.add_row(stage.stage, str(stage.candidates), str(stage.hits), ms)
+        name = f"{stage.stage} (skipped)" if stage.skipped else stage.stage
+        table.add_row(name, str(stage.candidates), str(stage.hits), ms)
     out.print(table)
     out.print(f"trace {how.trace_id}", markup=False, style="dim")
 

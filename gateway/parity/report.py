@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.observability.versions import own_versions
 from gateway.parity.compare import Comparison
 from gateway.parity.corpus import corpus_fingerprint
 from gateway.parity.truth import Truth
-from gateway.parity.versions import own_versions
 
 FORMAT = "gateway-parity/1"
 

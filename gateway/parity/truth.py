@@ -15,9 +15,9 @@ from gateway.domain.recording import Recorded, Recording
 from gateway.domain.vectors import Matrix, shorten
 from gateway.embedding.profile import ModelProfile
 from gateway.errors import ConfigurationError
+from gateway.observability.versions import package_versions
 from gateway.parity.corpus import draft_corpus
 from gateway.parity.progress import Progress, silent
-from gateway.parity.versions import package_versions
 
 if TYPE_CHECKING:  # it loads nothing heavy, but neither does parity need it for a recording
     from gateway.encoders.local import LocalEncoder

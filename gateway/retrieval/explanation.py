@@ -8,12 +8,13 @@ from gateway.domain.search import Fusion, Hit
 
 @dataclass(frozen=True, slots=True)
 class StageTrace:
-    """One stage as it ran: hits in, hits out, seconds spent."""
+    """One stage as it ran: hits in, hits out, seconds spent; a skipped one failed and changed nothing."""
 
     stage: str
     candidates: int
     hits: int
     seconds: float
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Explanation:
 
     The exact prompt, the space, the tokens read (0 where no vector was needed), the mode in force,
     how ranks were fused (hybrid only), how many candidates a first pass over vectors of size
-    `coarse_size` left, the reranker's model, and the stages in order. `trace_id` is the request's id
+    `coarse_size` left, the model that read hits again, and the stages in order. `trace_id` is the request's id
     where there is one.
     """
 

@@ -13,6 +13,8 @@ MOST_HITS = 1_000
 """Most hits one search returns."""
 DEEPEST = 10_000
 """Largest offset + limit."""
+MOST_CHOSEN = 1_000
+"""Most candidates that a reranker reads or that MMR chooses among: each costs work of its own."""
 MOST_NEIGHBOURS = 10
 MOST_QUERIES = 16
 """Most texts of one search."""
@@ -62,10 +64,28 @@ class SearchOptions:
         _require("neighbours", self.neighbours, 0, MOST_NEIGHBOURS)
         if self.mmr is not None:
             _require("mmr", self.mmr, 0, 1)
+            _require("candidates", self.candidates, 1, MOST_CHOSEN, where=" with mmr")
+            self._require_shallow("mmr", "leave mmr out")
         if self.group is not None:
             _require("group_size", self.group.size, 1, 100)
         if isinstance(self.rerank, Rerank):
-            _require("rerank.candidates", self.rerank.candidates, 1, MOST_HITS)
+            _require("rerank.candidates", self.rerank.candidates, 1, MOST_CHOSEN)
+
+    def _require_shallow(self, stage: str, remedy: str) -> None:
+        if self.offset + self.limit > MOST_CHOSEN:
+            raise InvalidRequest(
+                f"{stage} orders at most the first {MOST_CHOSEN} hits, and offset + limit is "
+                f"{self.offset + self.limit}: narrow the search by a filter, or {remedy}",
+                field="offset",
+            )
+
+    def require_rerankable(self) -> None:
+        """Refuse a page that a reranker cannot order as a whole.
+
+        Raises:
+            InvalidRequest: it is too deep; names the remedy.
+        """
+        self._require_shallow("rerank", "switch it off (rerank false, --no-rerank)")
 
 
 def query_of(
@@ -112,7 +132,7 @@ def rerank_of(
     """Return how to rerank, or that nothing is.
 
     Raises:
-        InvalidRequest: reranking is asked for and no reranker is configured.
+        InvalidRequest: it is asked for and no reranker is configured, or the page is too deep.
     """
     if options.rerank is False or (options.rerank is None and reranker is None):
         return None
@@ -122,6 +142,7 @@ def rerank_of(
             "or rerank.kind=local",
             field="rerank",
         )
+    options.require_rerankable()
     return options.rerank if isinstance(options.rerank, Rerank) else usual or Rerank()
 
 
@@ -148,6 +169,6 @@ def _coarse(spec: CollectionSpec, options: SearchOptions) -> float | None:
     return spec.tuning.coarse_oversampling
 
 
-def _require(name: str, value: float, least: float, most: float) -> None:
+def _require(name: str, value: float, least: float, most: float, *, where: str = "") -> None:
     if not least <= value <= most:
-        raise InvalidRequest(f"{name} must be {least}-{most}, got {value}", field=name)
+        raise InvalidRequest(f"{name}{where} must be {least}-{most}, got {value}", field=name)

@@ -62,7 +62,8 @@ class Query:
 
     `limit` and `offset` count hits, or documents where they are grouped. `coarse` candidates are left
     by a first pass over short vectors; `candidates` of each half are fused, and no fewer are read
-    where a later stage chooses among them. `warnings` gathers what the caller should hear.
+    where a later stage chooses among them. `warnings` gathers what the caller should hear, `skipped` the
+    stages that failed and were left out.
     """
 
     collection: str
@@ -83,6 +84,7 @@ class Query:
     neighbours: int = 0
     explain: bool = False
     warnings: list[str] = field(default_factory=list[str], compare=False)
+    skipped: set[str] = field(default_factory=set[str], compare=False)
 
     @property
     def wanted(self) -> int:

@@ -1,6 +1,7 @@
 """The stages between the store and the answer, all of one shape: a query and hits in, hits out."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,6 +16,8 @@ from gateway.ports import Reranker, VectorStore
 from gateway.retrieval.query import GroupScore, Mode, OnFailure, Query, Stage, noted
 
 RERANK: Final = "rerank"
+_AT_ONCE: Final = 100 * 100
+"""Comparisons of candidates that take about a millisecond; more of them leave the event loop."""
 
 
 def rerank(reranker: Reranker) -> Stage:
@@ -26,15 +29,14 @@ def rerank(reranker: Reranker) -> Stage:
     async def stage(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
         if query.rerank is None or not hits:
             return hits
-        pool = hits[: max(query.rerank.candidates, query.wanted)]
+        pool = _pool(query, hits, query.rerank.candidates)
         try:
             scores = await reranker.rerank(query.asks[0].text, [_passage(hit) for hit in pool])
         except GatewayError as exc:
             if query.rerank.on_failure is OnFailure.ERROR:
                 raise
-            query.warnings.append(
-                f"reranking was skipped ({exc.slug}): hits are in the order of {query.mode.value}"
-            )
+            query.skipped.add(RERANK)
+            query.warnings.append(_skipped(query, exc))
             return hits
         scored = [replace(hit, score=score) for hit, score in zip(pool, scores, strict=True)]
         scored.sort(key=lambda hit: (-hit.score, hit.id.int))
@@ -44,6 +46,27 @@ def rerank(reranker: Reranker) -> Stage:
     return stage
 
 
+def _skipped(query: Query, error: GatewayError) -> str:
+    text = f"reranking was skipped ({error.slug}): hits are in the order of {query.mode.value}"
+    if query.score_threshold is None:
+        return text
+    return f"{text}, and score_threshold, which is meant for the reranker's scores, was not held"
+
+
+def _pool(query: Query, hits: Sequence[Hit], candidates: int) -> Sequence[Hit]:
+    """Return the best hits, and of further documents the best one until they fill the page."""
+    size = max(candidates, query.wanted)
+    pool = list(hits[:size])
+    documents = {hit.chunk.document_id for hit in pool}
+    if query.group is None or len(documents) >= query.wanted:
+        return pool
+    for hit in hits[size:]:
+        if len(documents) < query.wanted and hit.chunk.document_id not in documents:
+            documents.add(hit.chunk.document_id)
+            pool.append(hit)
+    return pool
+
+
 def _passage(hit: Hit) -> str:
     """Return what a reranker reads of a chunk: its title, then its text."""
     title = hit.chunk.title
@@ -51,16 +74,26 @@ def _passage(hit: Hit) -> str:
 
 
 async def diversify(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
-    """Reorder the candidates so that neither the first ones say the same (MMR); scores stay."""
+    """Reorder the candidates so that the first ones do not all say the same (MMR); scores stay.
+
+    Those that are left over follow in their order, for a grouping that needs more documents.
+    """
     if query.mmr is None or not hits:
         return hits
-    held = [hit for hit in hits if hit.vector is not None]
-    scores = [hit.score for hit in held]
+    size = max(query.candidates, query.wanted)
+    held = [(hit, hit.vector) for hit in hits[:size] if hit.vector is not None]
+    scores = [hit.score for hit, _ in held]
     plain = query.mode is Mode.DENSE and query.rerank is None and len(query.asks) == 1
     relevance = scores if plain else scaled(scores)
-    vectors = np.stack([hit.vector for hit in held if hit.vector is not None])
+    vectors = np.stack([vector for _, vector in held])
     count = len(held) if query.group is not None else query.wanted
-    return noted("mmr", [held[i] for i in mmr(relevance, vectors, query.mmr, count)])
+    choosing = (relevance, vectors, query.mmr, count)
+    if count * len(held) <= _AT_ONCE:
+        order = mmr(*choosing)
+    else:
+        order = await asyncio.to_thread(mmr, *choosing)
+    rest = hits[size:] if query.group is not None else ()
+    return noted("mmr", [*(held[index][0] for index in order), *rest])
 
 
 async def group(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
@@ -72,15 +105,23 @@ async def group(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
         documents.setdefault(hit.chunk.document_id, []).append(hit)
     groups = list(documents.values())
     if query.group.score is GroupScore.SUM:
-        groups = [_summed(members) for members in groups]
-        groups.sort(key=lambda members: (-members[0].score, members[0].id.int))
+        groups = _by_sum(documents, hits[: query.candidates])
     page = groups[query.offset : query.wanted]
     return noted("group", [hit for members in page for hit in members[: query.group.size]])
 
 
-def _summed(members: Sequence[Hit]) -> list[Hit]:
-    total = sum(hit.score for hit in members)
-    return [replace(hit, score=total) for hit in members]
+def _by_sum(documents: Mapping[str, list[Hit]], candidates: Sequence[Hit]) -> list[list[Hit]]:
+    """Order documents by the sum over their hits among the candidates, which is their score then.
+
+    Those without one follow as they came. So a document is worth the same on every page, however deep
+    the store was asked.
+    """
+    sums: dict[str, float] = {}
+    for hit in candidates:
+        sums[hit.chunk.document_id] = sums.get(hit.chunk.document_id, 0.0) + hit.score
+    summed = [[replace(hit, score=total) for hit in documents[key]] for key, total in sums.items()]
+    summed.sort(key=lambda members: (-members[0].score, members[0].id.int))
+    return summed + [members for key, members in documents.items() if key not in sums]
 
 
 async def page(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:

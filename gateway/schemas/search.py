@@ -124,7 +124,7 @@ class SearchBase(Body):
     candidates: int = Field(
         default=100,
         description="Hits of each half that a hybrid search fuses, and that `mmr` chooses among: "
-        "1-10000",
+        "1-10000; with `mmr` 1-1000",
     )
     rerank: bool | RerankRequest | None = Field(
         default=None,
@@ -230,6 +230,7 @@ class StageRun(Reply):
     candidates: int = Field(description="Hits that the stage was given")
     hits: int = Field(description="Hits that it passed on")
     seconds: float
+    skipped: bool = Field(default=False, description="It failed, and changed nothing")
 
 
 class SearchExplanation(Reply):
@@ -242,7 +243,9 @@ class SearchExplanation(Reply):
     space: str
     size: int
     tokens: int = Field(description="0 where no vector was needed")
-    embed_seconds: float
+    embed_seconds: float = Field(
+        description="Of the call to the encoder, which searches of a batch share"
+    )
     fusion: FusionRequest | None = Field(description="Of a hybrid search")
     coarse_size: int | None = Field(
         description="Size of the short vectors that were searched first"

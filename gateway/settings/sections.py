@@ -250,6 +250,9 @@ class EdgeSettings(Section):
     timeout_seconds: float = Field(
         default=60.0, gt=0, description="Deadline of one call to the engine"
     )
+    index_from: int = Field(
+        default=50_000, ge=1, description="Chunks from which a collection is indexed; below: exact"
+    )
 
 
 class IngestSettings(Section):

@@ -42,6 +42,7 @@ from gateway.vectorstores.payload import to_hit, to_stored
 from gateway.vectorstores.points import require_hits, require_query, to_points
 from gateway.vectorstores.ranking import engine_threshold, page
 from gateway.vectorstores.schema import spec_from_json, spec_to_json
+from gateway.vectorstores.tuning import INDEX_FROM
 
 _WRITE_POINTS: Final = 512
 _PAGE: Final = 256
@@ -67,9 +68,12 @@ class EdgeStore:
         flush_seconds: float = 3.0,
         sync_writes: bool = False,
         timeout_seconds: float = 60.0,
+        index_from: int = INDEX_FROM,
         sink: Sink = discard,
     ) -> "EdgeStore":
         """Start the worker on `root`, which is made if it does not exist.
+
+        Collections of fewer than `index_from` chunks are searched exactly.
 
         Raises:
             MissingExtra: qdrant-edge-py is not installed.
@@ -78,7 +82,9 @@ class EdgeStore:
         """
         if importlib.util.find_spec("qdrant_edge") is None:
             raise MissingExtra("the embedded store (qdrant-edge-py)", "embedded")
-        options = WorkerOptions(root, flush_seconds, sync_writes, timeout_seconds, sink)
+        options = WorkerOptions(
+            root, flush_seconds, sync_writes, timeout_seconds, sink, index_from=index_from
+        )
         process = EdgeProcess(options)
         await process.start()
         return cls(root, process)

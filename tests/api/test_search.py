@@ -123,6 +123,7 @@ def test_a_batch_answers_each_search_with_hits_or_its_problem(
     assert second["result"]["explanation"]["mode"] == "lexical"
     assert [answer["problem"]["status"] for answer in bad] == [400, 400, 400]
     assert "metadata.colour" in bad[0]["problem"]["detail"]
+    assert [answer["problem"]["field"] for answer in bad] == ["filter", "limit", "query"]
     missing = planets.post("/api/v1/collections/none/search/batch", json={"searches": searches[:1]})
     assert missing.status_code == 404
     assert planets.post(f"{SEARCH}/batch", json={"searches": []}).status_code == 400
@@ -206,6 +207,8 @@ MISTAKES: list[tuple[dict[str, Any], str, str | None]] = [
     ({"query": "title: none | text: a"}, "double-prompt", "query"),
     ({"query": ["a"]}, "invalid-request", "query"),
     ({"queries": ["a"]}, "invalid-request", None),
+    ({"query": None, "queries": ["a", " "]}, "invalid-text", "queries[1]"),
+    ({"mmr": 0.5, "limit": 600, "offset": 600}, "invalid-request", "offset"),
     ({"query": None, "queries": []}, "invalid-request", "queries"),
     ({"query": None, "queries": ["a"] * 17}, "invalid-request", "queries"),
     ({"mode": "semantic"}, "invalid-request", "mode"),

@@ -93,7 +93,7 @@ def test_python_and_json_blocks_parse(page: Path) -> None:
 @pytest.mark.parametrize("words", all_commands("gateway"), ids=" ".join)
 def test_every_gateway_command_and_option_exists(words: list[str]) -> None:
     command = find_command(words)
-    known = {name for parameter in command.params for name in parameter.opts}
+    known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
     for word in words[1:]:
         if word.startswith("--"):
             assert word.partition("=")[0] in known, f"{' '.join(words)}: no option {word}"

@@ -21,7 +21,14 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["gateway.bootstrap", "gateway.cli.app", "gateway.doctor", "gateway.parity", "gateway.ports"],
+    [
+        "gateway.bootstrap",
+        "gateway.cli.app",
+        "gateway.doctor",
+        "gateway.evaluation.opening",
+        "gateway.parity",
+        "gateway.ports",
+    ],
 )
 def test_joining_the_parts_loads_no_adapter_that_is_not_used(module: str) -> None:
     loaded = loaded_by(f"import {module}")

@@ -11,11 +11,12 @@ from gateway.api.conversation import request_id_of
 from gateway.api.dependencies import provide_collection
 from gateway.api.exceptions import body_of, note, read
 from gateway.api.operations import DOC, Operation, body, reply
-from gateway.api.renaming import renamed
-from gateway.api.search_wire import options_of, search_answer, search_json, texts_of
-from gateway.errors import GatewayError
+from gateway.api.renaming import rename, renamed
+from gateway.api.search_wire import names_of, options_of, search_answer, search_json, texts_of
+from gateway.errors import GatewayError, InvalidRequest
+from gateway.retrieval.asking import Search
 from gateway.retrieval.explanation import SearchResult
-from gateway.retrieval.pipeline import Retriever, Search
+from gateway.retrieval.pipeline import Retriever
 from gateway.schemas.search import (
     SearchBatchAnswer,
     SearchBatchRequest,
@@ -51,7 +52,7 @@ class SearchController(Controller):
     ) -> Response[bytes]:
         """Rank the stored chunks of a collection against one text, or against several."""
         asked = await read_json(request, SearchRequest)
-        with renamed({"text": "query"}):
+        with renamed(names_of(asked)):
             options = options_of(asked, trace_id=request_id_of(request.scope))
             found = await retriever.search(collection, texts_of(asked), options)
         content = search_json(found, explain=asked.explain).encode()
@@ -71,10 +72,7 @@ class SearchController(Controller):
         """
         asked = (await read_json(request, SearchBatchRequest)).searches
         found = await retriever.search_many(collection, _searches(request, asked))
-        answers = [
-            _answer(request, each, explain=one.explain)
-            for each, one in zip(found, asked, strict=True)
-        ]
+        answers = [_answer(request, each, one) for each, one in zip(found, asked, strict=True)]
         content = SearchBatchResponse(answers=answers).model_dump_json(exclude_none=True).encode()
         headers = {SPACE_HEADER: retriever.space}
         return Response(content, media_type=JSON, headers=headers)
@@ -86,18 +84,19 @@ def _searches(request: AnyRequest, asked: list[SearchRequest]) -> list[Search | 
     searches: list[Search | GatewayError] = []
     for one in asked:
         try:
-            with renamed({"text": "query"}):
-                searches.append(Search(texts_of(one), options_of(one, trace_id=trace_id)))
+            searches.append(Search(texts_of(one), options_of(one, trace_id=trace_id)))
         except GatewayError as exc:
             searches.append(exc)
     return searches
 
 
 def _answer(
-    request: AnyRequest, found: SearchResult | GatewayError, *, explain: bool
+    request: AnyRequest, found: SearchResult | GatewayError, asked: SearchRequest
 ) -> SearchBatchAnswer:
     if isinstance(found, SearchResult):
-        return SearchBatchAnswer(result=search_answer(found, explain=explain))
+        return SearchBatchAnswer(result=search_answer(found, explain=asked.explain))
+    if isinstance(found, InvalidRequest):
+        rename(found, names_of(asked))
     failure = read(found)
     note(found, failure)
     return SearchBatchAnswer(problem=body_of(request, failure))

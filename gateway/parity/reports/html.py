@@ -1,8 +1,9 @@
 """The report as one self-contained HTML page: no script, no font, no address outside."""
 
 from html import escape
-from importlib.resources import files
 
+from gateway.pages import facts_table, page
+from gateway.pages import figure as picture_of
 from gateway.parity.compare import Comparison, Plots
 from gateway.parity.layers.judged import Figure, Judged, Status
 from gateway.parity.report import Report
@@ -14,15 +15,9 @@ _MARKS = {Status.OK: "ok", Status.FAIL: "fail", Status.SKIP: "skip"}
 
 def html_page(report: Report) -> str:
     """The page: the verdict on top, then each candidate with its layers and pictures."""
-    style = (files("gateway.parity.reports") / "page.css").read_text(encoding="utf-8")
     body = "\n".join([_verdict(report), *map(_candidate, report.comparisons), _made_of(report)])
     title = "In parity" if report.ok else "Not in parity"
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title} - {escape(report.profile)}</title><style>{style}</style></head>"
-        f"<body><main>{body}</main></body></html>\n"
-    )
+    return page(f"{title} - {report.profile}", body)
 
 
 def _verdict(report: Report) -> str:
@@ -95,11 +90,11 @@ def _pictures(one: Comparison) -> str:
     plots, bar = one.plots, one.bars.cosine_min
     if plots is None:
         return ""
-    two = _figure(
+    two = picture_of(
         histogram(plots.cosines, bar),
         "How far from the reference",
         "1 − cosine of each text; the dashed line is the bar",
-    ) + _figure(
+    ) + picture_of(
         drift(plots.tokens, plots.cosines, bar),
         "Drift with length",
         "1 − cosine by tokens of the text",
@@ -119,12 +114,10 @@ def _maps(plots: Plots) -> str:
         ("Candidate", plots.candidate, "similarity", "the same texts"),
         ("Difference", off, "difference", most),
     )
-    shown = "".join(_figure(heat_map(rows, kind), title, told) for title, rows, kind, told in maps)
+    shown = "".join(
+        picture_of(heat_map(rows, kind), title, told) for title, rows, kind, told in maps
+    )
     return f'<div class="plots three">{shown}</div>'
-
-
-def _figure(svg: str, title: str, told: str) -> str:
-    return f"<figure>{svg}<figcaption><b>{escape(title)}</b> {escape(told)}</figcaption></figure>"
 
 
 def _made_of(report: Report) -> str:
@@ -137,7 +130,4 @@ def _made_of(report: Report) -> str:
         **report.versions,
         **{f"bars of {dtype}": source for dtype, source in sources.items()},
     }
-    rows = "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in facts.items()
-    )
-    return f'<section><h2>Made of</h2><table class="made">{rows}</table></section>'
+    return f"<section><h2>Made of</h2>{facts_table(facts)}</section>"

@@ -6,11 +6,9 @@ from typing import Final
 
 import numpy as np
 
+from gateway.pages.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, across, picture, tick
 from gateway.parity.layers.rows import Floats
 
-WIDTH: Final = 520
-HEIGHT: Final = 260
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 40
 LEAST: Final = -9
 """Exponent at which distances end: float32 itself is no finer than that."""
 SHADES: Final = 64
@@ -39,7 +37,7 @@ def histogram(cosines: Floats, bar: float) -> str:
     parts.append(
         f'<line class="bar" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
     )
-    return _svg(WIDTH, HEIGHT, parts, "Histogram of distances to the reference")
+    return picture(WIDTH, HEIGHT, parts, "Histogram of distances to the reference")
 
 
 def drift(tokens: Sequence[int], cosines: Floats, bar: float) -> str:
@@ -47,7 +45,7 @@ def drift(tokens: Sequence[int], cosines: Floats, bar: float) -> str:
     longest = max(4.0, log2(max(tokens)))
     parts = [*_lengths(longest), *_y_decades()]
     limit = _y(log10(max(1 - bar, 10.0**LEAST)))
-    parts.append(_across("bar", limit))
+    parts.append(across("bar", limit))
     for index, exponent in enumerate(_exponents(cosines).tolist()):
         kind = "good" if cosines[index] >= bar else "bad"
         x = _length(tokens[index], longest)
@@ -56,7 +54,7 @@ def drift(tokens: Sequence[int], cosines: Floats, bar: float) -> str:
             f'<circle class="{kind}" cx="{x:.1f}" cy="{_y(exponent):.1f}" r="4">'
             f"<title>{told}</title></circle>"
         )
-    return _svg(WIDTH, HEIGHT, parts, "Distance to the reference by length")
+    return picture(WIDTH, HEIGHT, parts, "Distance to the reference by length")
 
 
 def heat_map(matrix: Floats, kind: str) -> str:
@@ -71,7 +69,7 @@ def heat_map(matrix: Floats, kind: str) -> str:
         cells = np.argwhere(levels == level).tolist()
         path = "".join(f"M{column},{row}h1v1h-1z" for row, column in cells)
         parts.append(f'<path fill="{_colour(level / (SHADES - 1), kind)}" d="{path}"/>')
-    return _svg(len(matrix), len(matrix), parts, f"Heat map of the {kind}", crisp=True)
+    return picture(len(matrix), len(matrix), parts, f"Heat map of the {kind}", crisp=True)
 
 
 def _exponents(cosines: Floats) -> Floats:
@@ -99,37 +97,29 @@ def _length(tokens: int, longest: float) -> float:
 def _lengths(longest: float) -> Iterator[str]:
     for power in range(2, int(longest) + 1):
         place = _length(2**power, longest)
-        yield _tick(place, HEIGHT - BOTTOM + 18, str(2**power), "middle")
-    yield _tick((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "tokens", "middle")
+        yield tick(place, HEIGHT - BOTTOM + 18, str(2**power), "middle")
+    yield tick((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "tokens", "middle")
 
 
 def _y_decades() -> Iterator[str]:
     for exponent in range(LEAST, 1, 3):
-        yield _across("grid", _y(exponent))
-        yield _tick(LEFT - 8, _y(exponent) + 4, _power(exponent), "end")
-
-
-def _across(kind: str, y: float) -> str:
-    return f'<line class="{kind}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield across("grid", _y(exponent))
+        yield tick(LEFT - 8, _y(exponent) + 4, _power(exponent), "end")
 
 
 def _x_decades() -> Iterator[str]:
     for exponent in range(LEAST, 1, 1):
-        yield _tick(_x(exponent), HEIGHT - BOTTOM + 18, _power(exponent), "middle")
-    yield _across("axis", HEIGHT - BOTTOM)
-    yield _tick((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "1 − cosine", "middle")
+        yield tick(_x(exponent), HEIGHT - BOTTOM + 18, _power(exponent), "middle")
+    yield across("axis", HEIGHT - BOTTOM)
+    yield tick((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "1 − cosine", "middle")
 
 
 def _y_counts(most: int) -> Iterator[str]:
     tall = HEIGHT - TOP - BOTTOM
     for count in dict.fromkeys((0, most // 2, most)):
         y = HEIGHT - BOTTOM - tall * count / most
-        yield _across("grid", y)
-        yield _tick(LEFT - 8, y + 4, str(count), "end")
-
-
-def _tick(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text}</text>'
+        yield across("grid", y)
+        yield tick(LEFT - 8, y + 4, str(count), "end")
 
 
 def _power(exponent: int) -> str:
@@ -152,11 +142,3 @@ def _colour(share: float, kind: str) -> str:
     part = place - low
     mixed = (round(a + (b - a) * part) for a, b in zip(ramp[low], ramp[low + 1], strict=True))
     return "#{:02x}{:02x}{:02x}".format(*mixed)
-
-
-def _svg(width: int, height: int, parts: Sequence[str], label: str, *, crisp: bool = False) -> str:
-    edges = ' shape-rendering="crispEdges"' if crisp else ""
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}"{edges}>'
-        f"{''.join(parts)}</svg>"
-    )

@@ -24,10 +24,11 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.rerankers.fake import FakeReranker
+from gateway.retrieval.asking import Search
 from gateway.retrieval.collections import LEXICAL, Collections
 from gateway.retrieval.explanation import SearchResult
 from gateway.retrieval.options import SearchOptions
-from gateway.retrieval.pipeline import Retriever, Search
+from gateway.retrieval.pipeline import Retriever
 from gateway.retrieval.query import Group, GroupScore, Mode, OnFailure, Rerank
 from gateway.vectorstores.memory import MemoryStore
 

@@ -1,0 +1,154 @@
+"""What `gateway eval` prints."""
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from gateway.cli.common import err, out
+from gateway.evaluation.calibrating import lines_of
+from gateway.evaluation.gate import Regression
+from gateway.evaluation.markdown import card_by_size, columns
+from gateway.evaluation.results import PRIMARY, Comparison, Report, Run
+from gateway.evaluation.written import to_text
+
+WIDTH: Final = 132
+"""Columns of the table of runs: wider than some terminals, but never cut."""
+COMPARED: Final = 6
+"""Comparisons that are printed."""
+
+
+class Bar:
+    """Progress on standard error: a bar on a terminal, else a line per step."""
+
+    def __init__(self) -> None:
+        self._what = ""
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=err,
+            transient=True,
+            disable=not err.is_terminal,
+        )
+        self._task = self._bar.add_task("starting", total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what != self._what:
+            self._what = what
+            self._bar.reset(self._task, description=what, total=total or None)
+            if not err.is_terminal:
+                err.print(what, markup=False)
+        self._bar.update(self._task, completed=done)
+
+
+def print_json_report(report: Report) -> None:
+    """Write the report as one JSON object to standard output."""
+    sys.stdout.write(to_text(report))
+
+
+def print_report(report: Report) -> None:
+    """A table of runs, the comparisons, and the recommendation last."""
+    data = report.dataset
+    out.print(
+        f"[bold]{data.name}[/] {data.split}: {data.queries} queries, {data.judgments} "
+        f"{'graded' if data.graded else 'binary'} judgments, {data.documents or '?'} documents"
+    )
+    out.print(_whole(_runs(report)), crop=False)
+    if report.published:
+        out.print(
+            f"card: {report.published[0].benchmark} at that size, as the model card has it; another "
+            "benchmark, so hold differences between sizes against it, not values",
+            style="dim",
+            markup=False,
+        )
+    found = [one for one in report.comparisons if one.metric == PRIMARY]
+    for one in found[:COMPARED]:
+        out.print(_compared(one), markup=False)
+    if len(found) > COMPARED:
+        out.print(f"... and {len(found) - COMPARED} more comparisons (--json has them)")
+    if report.recommendation is not None:
+        out.print(f"[bold green]recommended: {report.recommendation.run}[/]", highlight=False)
+        out.print(report.recommendation.why, markup=False)
+    for line in lines_of(report.calibrations):
+        out.print(f"calibrated {line}", markup=False)
+
+
+def print_warnings(report: Report) -> None:
+    """Every warning on standard error, whatever the form of the report."""
+    for text in report.warnings:
+        err.print("[bold yellow]warning[/]: ", end="")
+        err.print(text, markup=False)
+
+
+def print_regressions(found: Sequence[Regression], max_drop: float) -> None:
+    """The verdict of the gate on standard error."""
+    if not found:
+        err.print(f"[bold green]no regression[/]: nothing fell by more than {max_drop:g}")
+        return
+    err.print(f"[bold red]regression[/]: more than {max_drop:g} below the baseline")
+    for one in found:
+        err.print(f"  {one}", markup=False)
+
+
+def _runs(report: Report) -> Table:
+    names = columns(report)
+    table = Table(caption="p50 and p95: ms of a search without the encoding of the query")
+    table.add_column("run", style="bold", no_wrap=True)
+    card = card_by_size(report)
+    for name in ("size", *names, "p50", "p95", "bytes/chunk", *(["card"] if card else [])):
+        table.add_column(name, justify="right", no_wrap=True)
+    for run in report.runs:
+        row = _row(run, names)
+        told = "" if run.by_words else card.get(run.configuration.size, "")
+        table.add_row(*row, *([told] if card else []))
+    return table
+
+
+def _whole(table: Table) -> Table:
+    """Give a table its natural width, whatever the terminal's."""
+    table.width = out.measure(table, options=out.options.update(max_width=WIDTH)).maximum
+    return table
+
+
+def _row(run: Run, names: Sequence[str]) -> list[str]:
+    lexical = run.by_words
+    return [
+        run.name,
+        "" if lexical else str(run.configuration.size),
+        *(_figure(run, name) for name in names),
+        f"{run.latency.p50_ms:.1f}",
+        f"{run.latency.p95_ms:.1f}",
+        "" if lexical else f"{run.index.searched_bytes}",
+    ]
+
+
+def _figure(run: Run, name: str) -> str:
+    if name not in run.metrics:
+        return ""
+    spread = run.intervals[name] if name == PRIMARY else None
+    half = "" if spread is None else f" ±{(spread.high - spread.low) / 2:.3f}"
+    return f"{run.metrics[name]:.4f}{half}"
+
+
+def _compared(one: Comparison) -> str:
+    return (
+        f"{one.run} against {one.against}: {one.metric} {one.difference:+.4f}, p = {one.p_value:.2g}, "
+        f"{one.wins} queries better, {one.losses} worse, {one.ties} equal"
+    )

@@ -1,0 +1,259 @@
+"""`gateway eval`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli._eval_output import (
+    Bar,
+    print_json_report,
+    print_regressions,
+    print_report,
+    print_warnings,
+)
+from gateway.cli.common import FAILED, Config, Json, Set, read_settings, run
+from gateway.domain.collections import AUTO, Lexical, Quantization
+from gateway.embedding.profile import Task
+from gateway.errors import InvalidRequest
+from gateway.evaluation.gate import MAX_DROP, Regression, load_baseline, regressions
+from gateway.evaluation.opening import Asked, evaluate_configured
+from gateway.evaluation.plan import ALL_STAGES, DEPTH, MMR, STAGES, SWEPT, Plan
+from gateway.evaluation.results import Report
+from gateway.evaluation.scratch import cache_folder
+from gateway.evaluation.written import write_report
+from gateway.observability.logs import configure_logs
+
+_INDEX = "What is searched"
+_GATE = "Choosing and gating"
+
+
+def evaluate(
+    dataset: Annotated[Path, typer.Argument(help="Golden set in BEIR layout: a folder or a .zip.")],
+    split: Annotated[
+        str | None, typer.Option(help="Judgments to use: qrels/SPLIT.tsv [default: test].")
+    ] = None,
+    stages: Annotated[
+        str, typer.Option(help=f"Stages to run, comma separated: {', '.join(ALL_STAGES)}.")
+    ] = ",".join(STAGES),
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Run the last stage with the reranker behind as well.")
+    ] = False,
+    mmr: Annotated[
+        float | None,
+        typer.Option(
+            metavar="LAMBDA",
+            help="Run the last stage with MMR behind as well; 1: relevance alone.",
+        ),
+    ] = None,
+    limit_queries: Annotated[
+        int | None, typer.Option(metavar="N", help="Measure the first N queries only.")
+    ] = None,
+    top: Annotated[int, typer.Option(help="Documents kept of a ranking.")] = DEPTH,
+    task: Annotated[
+        str, typer.Option(help="Task of the queries: query, question_answering, ...")
+    ] = Task.QUERY.value,
+    collection: Annotated[
+        str | None,
+        typer.Option(
+            "--collection",
+            "-c",
+            help="Search this collection of yours instead of indexing the set's corpus.",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
+    size: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Vector size to index at; give it again for more.", rich_help_panel=_INDEX
+        ),
+    ] = None,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole",
+            help="Embed every document as one text, cut at the model's limit, as publishers do.",
+            rich_help_panel=_INDEX,
+        ),
+    ] = False,
+    language: Annotated[
+        str,
+        typer.Option(help="Language of stop words and stemmer.", rich_help_panel=_INDEX),
+    ] = AUTO,
+    average_words: Annotated[
+        float | None,
+        typer.Option(
+            help="Words of an average chunk, for BM25 [default: 80].", rich_help_panel=_INDEX
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where vectors are kept, so that a run goes on where another ended "
+            "[default: evaluation/ under data_dir].",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
+    coarse: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Search short vectors of this size first; compare with the stage exact.",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
+    quantization: Annotated[
+        list[Quantization] | None,
+        typer.Option(
+            help="Index and quantise the set as a large collection would be; again for more kinds.",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
+    sweep: Annotated[
+        bool,
+        typer.Option(
+            "--sweep",
+            help=f"Every size of the model by {', '.join(SWEPT)}; recommends one.",
+            rich_help_panel=_GATE,
+        ),
+    ] = False,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE[,KEY=VALUE]",
+            help="The same under other settings beside, such as encoder=local,local.dtype=bfloat16.",
+            rich_help_panel=_GATE,
+        ),
+    ] = None,
+    max_bytes_per_chunk: Annotated[
+        int | None,
+        typer.Option(
+            metavar="BYTES",
+            help="Budget of the recommendation: vector bytes that a search looks through.",
+            rich_help_panel=_GATE,
+        ),
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="An earlier --json: exit with 1 when a measure fell.",
+            rich_help_panel=_GATE,
+        ),
+    ] = None,
+    max_drop: Annotated[
+        float,
+        typer.Option(
+            help="How much a measure may fall below the baseline, or below the best of a sweep.",
+            rich_help_panel=_GATE,
+        ),
+    ] = MAX_DROP,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Fit scores to probabilities of relevance; kept with --collection.",
+            rich_help_panel=_GATE,
+        ),
+    ] = False,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write report.json, report.md, report.html and TREC run files there.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    config: Config = None,
+    assignments: Set = None,
+) -> None:
+    """Measure how well a search finds what judged queries should find.
+
+    Indexes the set into a scratch store (your collections are not touched), searches it by every
+    stage, and prints nDCG@10, recall, MRR and MAP with 95 % intervals. Needs the extra `eval`.
+
+    Exit codes: 0 measured, 1 worse than the baseline, 2 could not be measured or compared.
+
+    Examples:
+
+      gateway eval ./scifact
+
+      gateway eval ./my-set --collection docs --json > baseline.json
+
+      gateway eval ./my-set --collection docs --baseline baseline.json --max-drop 0.01
+
+      gateway eval ./my-set --collection docs --calibrate
+
+      gateway eval ./my-set --sweep --max-bytes-per-chunk 1024 --run-dir sweep/
+    """
+
+    async def main() -> tuple[Report, Sequence[Regression]]:
+        _require_share(max_drop)
+        before = None if baseline is None else load_baseline(baseline)
+        settings = read_settings(config, assignments)
+        configure_logs("warning" if settings.log.level == "info" else settings.log.level, "console")
+        plan = Plan(
+            stages=_stages(stages, rerank=rerank, mmr=mmr is not None),
+            mmr=MMR if mmr is None else mmr,
+            sizes=tuple(dict.fromkeys(size or ())),
+            quantizations=tuple(dict.fromkeys(quantization or ())),
+            coarse=coarse,
+            depth=top,
+            whole=whole,
+            lexical=_lexical(language, average_words),
+            task=task,
+            collection=collection,
+            sweep=sweep,
+            max_drop=max_drop,
+            max_bytes_per_chunk=max_bytes_per_chunk,
+            calibrate=calibrate,
+        )
+        with Bar() as bar:
+            report = await evaluate_configured(
+                settings,
+                Asked(dataset, split, limit_queries),
+                plan,
+                cache=cache or cache_folder(settings),
+                progress=bar,
+                variants={
+                    each: read_settings(config, [*(assignments or []), *each.split(",")])
+                    for each in variant or ()
+                },
+            )
+        fallen = () if before is None else regressions(report, before, max_drop=max_drop)
+        if run_dir is not None:
+            write_report(report, run_dir)
+        return report, fallen
+
+    report, fallen = run(main)
+    if as_json:
+        print_json_report(report)
+    else:
+        print_report(report)
+    print_warnings(report)
+    if baseline is not None:
+        print_regressions(fallen, max_drop)
+    if fallen:
+        raise typer.Exit(FAILED)
+
+
+def _stages(given: str, *, rerank: bool, mmr: bool) -> tuple[str, ...]:
+    """Read the list of stages; the last one runs with a reranker or MMR behind it too, if asked."""
+    stages = [part.strip() for part in given.split(",") if part.strip()]
+    last = stages[-1:]
+    stages += [f"{stage}+rerank" for stage in last if rerank]
+    stages += [f"{stage}+mmr" for stage in last if mmr]
+    return tuple(dict.fromkeys(stages))
+
+
+def _lexical(language: str, average_words: float | None) -> Lexical:
+    if average_words is None:
+        return Lexical(language)
+    return Lexical(language, average_words=average_words)
+
+
+def _require_share(max_drop: float) -> None:
+    if not 0 <= max_drop <= 1:
+        raise InvalidRequest(f"--max-drop is {max_drop}; measures lie within 0-1, take 0.01 or so")

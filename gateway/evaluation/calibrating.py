@@ -1,0 +1,162 @@
+"""From judged hits to a map from score to probability of relevance, one for each mode of search.
+
+Isotonic regression (pool adjacent violators; Barlow et al., 1972), thinned to a few points. How far
+it can be trusted is measured on queries that it was not fitted on. A document that nobody judged
+counts as not relevant, so probabilities are too low where judgments are sparse.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.domain.calibration import Calibration
+from gateway.errors import InvalidRequest
+from gateway.evaluation.results import Calibrated, Run
+from gateway.ports import VectorStore
+from gateway.retrieval.query import Mode
+
+LEAST_HITS: Final = 100
+LEAST_RELEVANT: Final = 20
+MOST_POINTS: Final = 32
+FOLDS: Final = 5
+BINS: Final = 10
+DEPTH: Final = 20
+"""Hits of each query that are looked at: as deep as people read."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Hits of one run: their scores, whether they are relevant, and the query each is of."""
+
+    scores: Floats
+    relevant: Floats
+    queries: NDArray[np.int64]
+
+    def of(self, chosen: NDArray[np.bool_]) -> "Judged":
+        return Judged(self.scores[chosen], self.relevant[chosen], self.queries[chosen])
+
+
+def calibrate(
+    runs: Sequence[Run], qrels: Mapping[str, Mapping[str, int]]
+) -> tuple[Calibrated, ...]:
+    """Calibrate every mode that there is a plain run of.
+
+    Raises:
+        InvalidRequest: too few judged hits to fit anything.
+    """
+    modes = {Mode.DENSE.value, Mode.LEXICAL.value, Mode.HYBRID.value}
+    plain = {run.configuration.stage: run for run in runs if run.configuration.stage in modes}
+    return tuple(_calibrated(mode, judged_hits(run, qrels)) for mode, run in plain.items())
+
+
+def judged_hits(run: Run, qrels: Mapping[str, Mapping[str, int]]) -> Judged:
+    """Return the first hits of every query with what the judgments say of them."""
+    rows = [
+        (hit.score, float(qrels[result.query_id].get(hit.document_id, 0) > 0), number)
+        for number, result in enumerate(run.queries)
+        for hit in result.ranking[:DEPTH]
+    ]
+    table = np.array(rows, np.float64).reshape(-1, 3)
+    return Judged(table[:, 0], table[:, 1], table[:, 2].astype(np.int64))
+
+
+def fit(judged: Judged) -> Calibration:
+    """Return the monotone map that is nearest to the outcomes, thinned to a few points."""
+    order = np.argsort(judged.scores, kind="stable")
+    scores, values = judged.scores[order], judged.relevant[order]
+    distinct, starts = np.unique(scores, return_index=True)
+    weights = np.diff([*starts.tolist(), len(scores)]).astype(np.float64)
+    means = np.add.reduceat(values, starts) / weights
+    heights = pooled(means, weights)
+    kept = _corners(distinct, heights)
+    return Calibration(
+        scores=tuple(distinct[kept].tolist()),
+        probabilities=tuple(np.clip(heights[kept], 0.0, 1.0).tolist()),
+        judged=len(scores),
+    )
+
+
+def pooled(means: Floats, weights: Floats) -> Floats:
+    """Return the rising values nearest to `means` by weighted squares."""
+    blocks: list[tuple[float, float, int]] = []
+    for mean, weight in zip(means.tolist(), weights.tolist(), strict=True):
+        block = (mean, weight, 1)
+        while blocks and blocks[-1][0] >= block[0]:
+            value, heavy, count = blocks.pop()
+            total = heavy + block[1]
+            block = ((value * heavy + block[0] * block[1]) / total, total, count + block[2])
+        blocks.append(block)
+    return np.repeat([value for value, _, _ in blocks], [count for _, _, count in blocks])
+
+
+def _corners(scores: Floats, heights: Floats) -> NDArray[np.int64]:
+    """Return where the line bends, thinned to `MOST_POINTS` of about as many scores each."""
+    steps = np.flatnonzero(np.diff(heights))
+    ends = np.unique([0, *steps.tolist(), *(steps + 1).tolist(), len(scores) - 1])
+    if len(ends) <= MOST_POINTS:
+        return ends
+    return ends[np.unique(np.linspace(0, len(ends) - 1, MOST_POINTS).round().astype(int))]
+
+
+def _calibrated(mode: str, judged: Judged) -> Calibrated:
+    relevant = int(judged.relevant.sum())
+    if len(judged.scores) < LEAST_HITS or relevant < LEAST_RELEVANT:
+        raise InvalidRequest(
+            f"{len(judged.scores)} hits of {mode} search with {relevant} relevant ones are too few "
+            f"to calibrate: it takes {LEAST_HITS} and {LEAST_RELEVANT}; judge more queries (gateway "
+            "golden new)",
+            field="calibrate",
+        )
+    told = _held_out(judged)
+    return Calibrated(
+        mode=mode,
+        calibration=fit(judged),
+        brier=float(np.mean((told - judged.relevant) ** 2)),
+        error=expected_error(told, judged.relevant),
+    )
+
+
+def _held_out(judged: Judged) -> Floats:
+    """Return the probability of every hit by a map that was fitted on other queries."""
+    told = np.zeros(len(judged.scores))
+    for fold in range(FOLDS):
+        held = judged.queries % FOLDS == fold
+        if held.any() and not held.all():
+            map_of_others = fit(judged.of(~held))
+            told[held] = map_of_others.probabilities_of(judged.scores[held].tolist())
+    return told
+
+
+def expected_error(told: Floats, relevant: Floats) -> float:
+    """Return the expected calibration error in bins of equal width."""
+    bins = np.minimum((told * BINS).astype(int), BINS - 1)
+    gaps = [
+        abs(told[bins == each].mean() - relevant[bins == each].mean()) * (bins == each).mean()
+        for each in np.unique(bins)
+    ]
+    return float(sum(gaps))
+
+
+async def keep(store: VectorStore, name: str, found: Sequence[Calibrated]) -> None:
+    """Keep calibrations with a collection: its searches then tell probabilities.
+
+    Raises:
+        CollectionNotFound, UpstreamError: nothing is kept.
+    """
+    spec = await store.spec(name)
+    kept = {**spec.calibrations, **{one.mode: one.calibration for one in found}}
+    await store.amend(replace(spec, calibrations=kept))
+
+
+def lines_of(found: Sequence[Calibrated]) -> list[str]:
+    """Return what to tell of each calibration."""
+    return [
+        f"{one.mode}: {one.calibration.judged} hits, {len(one.calibration.scores)} points; on "
+        f"held-out queries Brier score {one.brier:.4f}, expected calibration error {one.error:.4f}"
+        for one in found
+    ]

@@ -1,0 +1,179 @@
+"""From a golden set and a plan to a report: index, search at every stage, compare."""
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+
+from gateway.bootstrap import Runtime
+from gateway.domain.collections import CollectionSpec, Quantization
+from gateway.domain.footprint import FLOAT, footprint
+from gateway.errors import InvalidRequest
+from gateway.evaluation.assembling import Part, report_of
+from gateway.evaluation.collection import searched_collection
+from gateway.evaluation.golden import GoldenSet
+from gateway.evaluation.plan import EXACT, Plan, Progress, parse_stage, silent
+from gateway.evaluation.results import (
+    VARIANT,
+    Configuration,
+    Option,
+    Published,
+    Report,
+    Run,
+)
+from gateway.evaluation.searching import Searcher
+from gateway.evaluation.told import hidden_by_depth, worse_together
+from gateway.retrieval.query import Mode
+
+
+async def evaluate(
+    runtime: Runtime, golden: GoldenSet, plan: Plan, progress: Progress = silent
+) -> Report:
+    """Run the plan. What it makes in the store it removes, whatever happens.
+
+    Raises:
+        InvalidGoldenSet: it is of another collection, or nothing of it could be indexed.
+        InvalidRequest: a stage that the collection cannot serve.
+        MissingExtra: the extra `eval` is not installed.
+        UpstreamError: encoder or store failed.
+    """
+    started = time.perf_counter()
+    part = await evaluate_part(runtime, golden, plan, progress)
+    return report_of(golden, plan, [part], seconds=time.perf_counter() - started)
+
+
+async def evaluate_part(
+    runtime: Runtime, golden: GoldenSet, plan: Plan, progress: Progress, *, variant: str = ""
+) -> Part:
+    """Run the plan over one runtime, as `evaluate` does; `variant` marks its runs."""
+    _require_reranker(runtime, plan)
+    searcher = Searcher(runtime, golden, plan, progress)
+    runs: list[Run] = []
+    told: list[str] = []
+    for size in _sizes(runtime, plan):
+        async with searched_collection(runtime, golden, plan, size, progress) as found:
+            spec, index, problems = found
+            told += problems
+            await searcher.warm(spec.size)
+            async for tuned, indexed in _tuned(runtime, plan, spec):
+                for stage in _stages(plan, spec.size, runs):
+                    configuration = marked(
+                        _configuration(runtime, plan, tuned, stage, indexed=indexed), variant
+                    )
+                    sized = replace(index, **_bytes(tuned, stage, indexed=indexed))
+                    told += hidden_by_depth(plan, configuration, sized)
+                    runs.append(await searcher.run(spec.name, configuration, sized))
+    told += worse_together(runs)
+    return Part(tuple(runs), tuple(told), searcher.warnings, _published(runtime))
+
+
+def marked(configuration: Configuration, variant: str) -> Configuration:
+    """Return the configuration with the mark of its variant, if it is one."""
+    if not variant:
+        return configuration
+    options = {**configuration.options, VARIANT: variant}
+    return replace(configuration, name=f"{configuration.name} ({variant})", options=options)
+
+
+def _require_reranker(runtime: Runtime, plan: Plan) -> None:
+    """Refuse a stage that reranks where nothing does, before anything is indexed."""
+    for stage in plan.stages:
+        if parse_stage(stage).rerank and not runtime.retriever.reranks:
+            raise InvalidRequest(
+                f"stage {stage!r} needs a reranker and none is configured: set rerank.urls "
+                "(GATEWAY_RERANK__URLS) or rerank.kind=local, or leave the stage out"
+            )
+
+
+def _sizes(runtime: Runtime, plan: Plan) -> Sequence[int | None]:
+    if plan.collection is not None and (plan.sizes or plan.indexed or plan.coarse):
+        raise InvalidRequest(
+            f"collection {plan.collection!r} has its own size and form; leave --size, --coarse, "
+            "--quantization and --sweep out, or leave --collection out to index the set in any form"
+        )
+    profile = runtime.embedder.profile
+    for size in plan.sizes:
+        profile.require_size(size)
+    if not plan.sweep or plan.sizes:
+        return plan.sizes or (None,)
+    return [size for size in profile.sizes if plan.coarse is None or size > plan.coarse]
+
+
+async def _tuned(
+    runtime: Runtime, plan: Plan, spec: CollectionSpec
+) -> AsyncGenerator[tuple[CollectionSpec, bool], None]:
+    """Yield the collection under each quantisation, and whether it has an index.
+
+    Without an index every search is exact, whatever the quantisation: it is searched once.
+    """
+    if plan.collection is not None:
+        info = await runtime.collections.describe(spec.name)
+        yield spec, info.chunks >= runtime.settings.edge.index_from
+        return
+    for kind in plan.kinds:
+        tuning = replace(spec.tuning, quantization=kind)
+        tuned = await runtime.store.amend(replace(spec, tuning=tuning))
+        indexed = await runtime.store.optimize(spec.name)
+        yield tuned, indexed
+        if not indexed:
+            return
+
+
+def _stages(plan: Plan, size: int, runs: Sequence[Run]) -> list[str]:
+    """Stages still to run: words are searched once, and exactly once at a size."""
+    known = [run.configuration for run in runs]
+    bases = [(each.stage, parse_stage(each.stage).base, each.size) for each in known]
+    done = {stage for stage, base, _ in bases if base == Mode.LEXICAL}
+    done |= {stage for stage, base, at in bases if base == EXACT and at == size}
+    return [stage for stage in plan.stages if stage not in done]
+
+
+def _bytes(spec: CollectionSpec, stage: str, *, indexed: bool) -> dict[str, int]:
+    """Vector bytes of a chunk that are looked through, and all that are stored."""
+    found = footprint(spec, indexed=indexed)
+    searched = FLOAT * spec.size if parse_stage(stage).base == EXACT else found.searched
+    return {"searched_bytes": searched, "stored_bytes": found.total}
+
+
+def _configuration(
+    runtime: Runtime, plan: Plan, spec: CollectionSpec, stage: str, *, indexed: bool
+) -> Configuration:
+    info, lexical = runtime.embedder.encoder.info, spec.lexical
+    budget = runtime.ingestor.chunker.budget
+    options: dict[str, Option] = {
+        "task": plan.task,
+        "encoder": info.kind,
+        "dtype": info.quantization or info.dtype,
+        "store": runtime.settings.store_kind,
+        "chunks": "whole" if plan.whole else f"up to {budget} tokens",
+        "language": None if lexical is None else lexical.language,
+    }
+    if plan.collection is not None:
+        options |= {"collection": plan.collection, "chunks": None}
+    base = parse_stage(stage).base
+    plain = base == EXACT or not indexed
+    kind = Quantization.NONE if plain else spec.tuning.quantization
+    return Configuration(
+        name=_name(plan, stage, spec.size, kind),
+        stage=stage,
+        profile=spec.profile,
+        space=spec.space,
+        size=spec.size,
+        quantization=kind.value,
+        coarse=None if base == EXACT else spec.coarse,
+        options=options,
+    )
+
+
+def _name(plan: Plan, stage: str, size: int, kind: Quantization) -> str:
+    """Name a run by what tells it from the others of its report."""
+    base = parse_stage(stage).base
+    if base == Mode.LEXICAL:
+        return stage
+    sized = [str(size)] if plan.sweep or len(plan.sizes) > 1 else []
+    quantised = [kind.value] if plan.indexed and base != EXACT else []
+    return " ".join([stage, *sized, *quantised])
+
+
+def _published(runtime: Runtime) -> tuple[Published, ...]:
+    scores = runtime.embedder.profile.published
+    return tuple(Published(score.benchmark, score.size, score.score) for score in scores)

@@ -1,0 +1,109 @@
+"""Is it worse than before? An earlier report as the bar for this one."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+from gateway.errors import UnusableBaseline
+from gateway.evaluation.report_json import report_from_json
+from gateway.evaluation.results import Report, Run
+
+MAX_DROP: Final = 0.01
+_SLACK: Final = 1e-6
+"""Figures are written with 6 decimals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """A measure of a run that fell by more than was allowed."""
+
+    run: str
+    metric: str
+    before: float
+    now: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.run}: {self.metric} fell from {self.before:.4f} to {self.now:.4f} "
+            f"({self.now - self.before:+.4f})"
+        )
+
+
+def load_baseline(path: Path) -> Report:
+    """Read a report that `gateway eval --json` or `--run-dir` wrote.
+
+    Raises:
+        UnusableBaseline: it cannot be read, or is no report.
+    """
+    remedy = "write one with: gateway eval DATASET --json > baseline.json"
+    try:
+        data: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise UnusableBaseline(f"baseline {str(path)!r} cannot be read: {exc}; {remedy}") from exc
+    if not isinstance(data, dict):
+        raise UnusableBaseline(f"baseline {str(path)!r} is no report; {remedy}")
+    try:
+        return report_from_json(cast("Mapping[str, Any]", data))
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise UnusableBaseline(
+            f"baseline {str(path)!r} is no report ({type(exc).__name__}: {exc}); {remedy}"
+        ) from exc
+
+
+def require_comparable(report: Report, baseline: Report) -> None:
+    """Refuse a baseline of other queries or judgments, or without one of the runs.
+
+    Raises:
+        UnusableBaseline: says what differs.
+    """
+    ours, theirs = report.dataset, baseline.dataset
+    if (ours.sha256, ours.split) != (theirs.sha256, theirs.split):
+        raise UnusableBaseline(
+            f"the baseline measured another set: {theirs.name!r} split {theirs.split!r} of sha256 "
+            f"{theirs.sha256[:12]}, and this is {ours.name!r} split {ours.split!r} of sha256 "
+            f"{ours.sha256[:12]}; make a new baseline"
+        )
+    if (ours.queries, report.depth) != (theirs.queries, baseline.depth):
+        raise UnusableBaseline(
+            f"the baseline measured {theirs.queries} queries {baseline.depth} documents deep, and "
+            f"this run {ours.queries} queries {report.depth} deep; use the same --limit-queries "
+            "and --top"
+        )
+    known = {run.configuration.key for run in baseline.runs}
+    missing = [run.name for run in report.runs if run.configuration.key not in known]
+    if missing:
+        have = ", ".join(run.name for run in baseline.runs)
+        raise UnusableBaseline(
+            f"the baseline has no run {', '.join(missing)} of the same size and quantisation (it "
+            f"has {have}); make a new baseline, or give --stages"
+        )
+
+
+def regressions(
+    report: Report, baseline: Report, *, max_drop: float = MAX_DROP
+) -> Sequence[Regression]:
+    """Return every measure of every run that is more than `max_drop` below the baseline's.
+
+    Raises:
+        UnusableBaseline: as `require_comparable`; or a measure is missing.
+    """
+    require_comparable(report, baseline)
+    before = {run.configuration.key: run for run in baseline.runs}
+    return [
+        fallen
+        for run in report.runs
+        for fallen in _fallen(run, before[run.configuration.key], max_drop)
+    ]
+
+
+def _fallen(run: Run, before: Run, max_drop: float) -> list[Regression]:
+    shared = [metric for metric in run.metrics if metric in before.metrics]
+    if not shared:
+        raise UnusableBaseline(f"the baseline's run {before.name!r} has no measure of this one's")
+    return [
+        Regression(run.name, metric, before.metrics[metric], run.metrics[metric])
+        for metric in shared
+        if run.metrics[metric] < before.metrics[metric] - max_drop - _SLACK
+    ]

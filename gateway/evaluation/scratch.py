@@ -1,0 +1,59 @@
+"""A place of an evaluation's own: its store is made for it and thrown away, its cache is kept.
+
+The collections of the user are never touched: the scratch store is another folder, or memory.
+"""
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from gateway.bootstrap import Runtime, open_runtime
+from gateway.settings import Settings
+from gateway.settings.sections import CacheSettings, EdgeSettings, QdrantSettings
+
+CACHE_BYTES: Final = 20_000_000_000
+"""Room of the cache: 5 million vectors of 768 values."""
+
+
+def cache_folder(settings: Settings) -> Path:
+    """Where evaluations keep vectors unless they are told otherwise."""
+    return settings.data_dir / "evaluation"
+
+
+@asynccontextmanager
+async def scratch_runtime(
+    settings: Settings, cache: Path, *, indexed: bool
+) -> AsyncGenerator[Runtime, None]:
+    """Open the configured encoder over a scratch store; every text is encoded once, ever.
+
+    The store is the embedded engine, or memory where the settings say memory. `indexed` makes it
+    index and quantise what is small as well, as it would a large collection.
+
+    Raises:
+        ConfigurationError: as `open_runtime`.
+    """
+    with _folder() as folder:
+        changes: dict[str, Any] = {
+            "data_dir": folder,
+            "qdrant": QdrantSettings(),
+            "edge": EdgeSettings(index_from=1) if indexed else EdgeSettings(),
+            "store": "memory" if settings.store_kind == "memory" else "edge",
+        }
+        async with open_runtime(cached(settings.model_copy(update=changes), cache)) as runtime:
+            yield runtime
+
+
+def cached(settings: Settings, cache: Path) -> Settings:
+    """Return settings under which vectors are kept in `cache`, unless a cache is set already."""
+    if settings.cache.kind != "none":
+        return settings
+    kept = CacheSettings(kind="disk", path=cache, max_bytes=CACHE_BYTES)
+    return settings.model_copy(update={"cache": kept})
+
+
+@contextmanager
+def _folder() -> Generator[Path, None, None]:
+    with TemporaryDirectory(prefix="gateway-eval-") as name:
+        yield Path(name)

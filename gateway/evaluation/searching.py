@@ -1,0 +1,135 @@
+"""All queries of a golden set through one configuration of the real search."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.bootstrap import Runtime
+from gateway.embedding.texts import Input
+from gateway.evaluation.golden import GoldenSet
+from gateway.evaluation.measures import means, measure, measures_within
+from gateway.evaluation.plan import SPAN_DEPTHS, Plan, Progress, options_of
+from gateway.evaluation.results import (
+    Configuration,
+    Index,
+    Latency,
+    QueryResult,
+    Ranked,
+    Run,
+)
+from gateway.evaluation.statistics import intervals
+from gateway.retrieval.pipeline import Retriever
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Documents of one query, the spans its chunks found at each depth, and what it took."""
+
+    ranking: tuple[Ranked, ...]
+    spans: Mapping[str, float]
+    seconds: float
+    tokens: int
+
+
+class Searcher:
+    """Runs the queries of a golden set."""
+
+    def __init__(self, runtime: Runtime, golden: GoldenSet, plan: Plan, progress: Progress) -> None:
+        self._runtime = runtime
+        self._retriever: Retriever = runtime.retriever
+        self._golden = golden
+        self._plan = plan
+        self._progress = progress
+        self._warned: defaultdict[str, set[str]] = defaultdict(set)
+
+    @property
+    def warnings(self) -> Counter[str]:
+        """What the searches warned of, with the number of queries, whatever the number of runs."""
+        return Counter({text: len(queries) for text, queries in self._warned.items()})
+
+    async def warm(self, size: int) -> None:
+        """Embed all queries once, many at a time: the searches then find them in the cache.
+
+        Raises:
+            UpstreamError: the encoder failed.
+        """
+        texts = list(self._golden.queries.values())
+        for start in range(0, len(texts), 256):
+            batch = [Input(text) for text in texts[start : start + 256]]
+            await self._runtime.embedder.embed(
+                self._plan.task, batch, size=size, allow_prompted=True, truncate=True, partial=True
+            )
+            self._progress("embedding queries", start + len(batch), len(texts))
+
+    async def run(self, collection: str, configuration: Configuration, index: Index) -> Run:
+        """Search and measure.
+
+        Raises:
+            InvalidRequest: a query that cannot be searched, or a stage that the collection has not.
+            UpstreamError: encoder or store failed.
+        """
+        golden, what = self._golden, f"searching {configuration.name}"
+        limit = min(self._plan.depth, max(1, index.documents))
+        answers: dict[str, _Answer] = {}
+        for query, text in golden.queries.items():
+            answers[query] = await self._ask(collection, configuration.stage, query, text, limit)
+            self._progress(what, len(answers), len(golden.queries))
+        return self._measured(configuration, index, answers)
+
+    async def _ask(self, collection: str, stage: str, query: str, text: str, limit: int) -> _Answer:
+        options = options_of(stage, self._plan, limit)
+        started = time.perf_counter()
+        result = await self._retriever.search(collection, text, options)
+        seconds = time.perf_counter() - started - result.explanation.embed_seconds
+        for warning in result.warnings:
+            self._warned[warning].add(query)
+        ranking = tuple(Ranked(hit.chunk.document_id, hit.score) for hit in result.hits)
+        spans = await self._spans(collection, stage, query, text)
+        return _Answer(ranking, spans, seconds, result.explanation.tokens)
+
+    async def _spans(self, collection: str, stage: str, query: str, text: str) -> dict[str, float]:
+        """Share of the query's spans that the first chunks touch, by depth."""
+        spans = self._golden.spans.get(query)
+        if not spans:
+            return {}
+        options = options_of(stage, self._plan, max(SPAN_DEPTHS), by_document=False)
+        hits = (await self._retriever.search(collection, text, options)).hits
+        places = [(hit.chunk.document_id, hit.chunk.start, hit.chunk.end) for hit in hits]
+        return {
+            f"span_recall@{depth}": sum(
+                any(span.overlaps(*place) for place in places[:depth]) for span in spans
+            )
+            / len(spans)
+            for depth in SPAN_DEPTHS
+        }
+
+    def _measured(
+        self, configuration: Configuration, index: Index, answers: Mapping[str, _Answer]
+    ) -> Run:
+        rankings = {query: answer.ranking for query, answer in answers.items()}
+        measured = measures_within(self._plan.depth)
+        values = measure(self._golden.qrels, rankings, measured)
+        spans = {query: answer.spans for query, answer in answers.items() if answer.spans}
+        spread = intervals(values, measured)
+        figures = means(values, measured)
+        if spans:
+            names = tuple(next(iter(spans.values())))
+            figures |= means(spans, names)
+            spread |= intervals(spans, names)
+        times = np.array([answer.seconds for answer in answers.values()]) * 1000
+        middle, late = np.percentile(times, [50, 95]).tolist()
+        return Run(
+            configuration=configuration,
+            metrics=figures,
+            intervals=spread,
+            queries=tuple(
+                QueryResult(query, {**values[query], **a.spans}, a.ranking, a.seconds)
+                for query, a in answers.items()
+            ),
+            latency=Latency(middle, late),
+            index=index,
+            query_tokens=sum(answer.tokens for answer in answers.values()),
+        )

@@ -1,0 +1,75 @@
+"""What a reader must know beside the figures."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from gateway.evaluation.golden import GoldenSet
+from gateway.evaluation.plan import Plan
+from gateway.evaluation.results import PRIMARY, Configuration, Index, Run
+from gateway.evaluation.statistics import compare
+
+FEW: Final = 50
+"""Fewer queries than this make wide intervals."""
+_NUMBERED: Final = 5
+_GROUPED: Final = 4
+_CHANCE: Final = 0.05
+
+
+def warnings_of(
+    golden: GoldenSet, searched: Counter[str], problems: Iterable[str]
+) -> tuple[str, ...]:
+    """Gather what the set, the indexing and the searches warned of, each once."""
+    told = list(dict.fromkeys(problems))
+    queries = len(golden.queries)
+    if golden.unjudged:
+        told.append(f"{len(golden.unjudged)} queries have no judgment: left out of every mean")
+    if golden.hopeless:
+        told.append(
+            f"{len(golden.hopeless)} judged queries have no relevant document: left out of every mean"
+        )
+    if golden.empty:
+        told.append(f"{golden.empty} documents have no text: they can never be found")
+    if queries < FEW:
+        told.append(f"{queries} queries are few: look at the intervals before the means")
+    told += [f"{count} of {queries} queries: {text}" for text, count in _summed(searched)]
+    return tuple(told)
+
+
+def hidden_by_depth(plan: Plan, configuration: Configuration, index: Index) -> list[str]:
+    """Say so where a search scores so much of the set again that quantising it can lose nothing.
+
+    Grouping by document asks for four chunks per document wanted, twice as many are scored again.
+    """
+    rescored = min(index.chunks, plan.depth * _GROUPED * 2)
+    if configuration.quantization == "none" or rescored * 2 <= index.chunks:
+        return []
+    return [
+        f"{rescored} of {index.chunks} chunks are scored again by their full vectors in each search, "
+        "which hides what quantisation loses: measure --top 10, or a larger set"
+    ]
+
+
+def worse_together(runs: Sequence[Run]) -> list[str]:
+    """Say so where one half alone ranks better than hybrid search, beyond chance."""
+    found = {run.name: run for run in runs}
+    if "hybrid" not in found:
+        return []
+    told: list[str] = []
+    for name in ("dense", "lexical"):
+        if name not in found:
+            continue
+        test = compare(found[name], found["hybrid"], PRIMARY)
+        if test.difference > 0 and test.p_value < _CHANCE:
+            told.append(
+                f"{name} search alone ranks better than hybrid ({PRIMARY} {test.difference:+.4f}, p = "
+                f"{test.p_value:.2g}): search by mode {name}, or mend the other half"
+            )
+    return told
+
+
+def _summed(searched: Counter[str]) -> list[tuple[str, int]]:
+    """The most frequent warnings of searches; those that name figures of one query are many."""
+    common = searched.most_common(_NUMBERED)
+    rest = sum(searched.values()) - sum(count for _, count in common)
+    return [*common, *([("other warnings", rest)] if rest else [])]

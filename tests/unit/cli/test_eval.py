@@ -1,0 +1,145 @@
+"""`gateway eval` as a user and a CI job meet it: output, exit codes, files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.app import app
+from tests.support.cli import Shell
+from tests.support.golden_sets import QRELS, QUERIES, write_set
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    write_set(tmp_path / "little")
+    return Shell(tmp_path, store="memory")
+
+
+def baseline(shell: Shell, **changes: Any) -> Path:
+    done = shell.run("eval", "little", "--json", "--stages", "dense")
+    assert done.code == 0, done.err
+    return shell.write("baseline.json", json.dumps({**done.json, **changes}))
+
+
+def test_json_is_one_object_with_a_run_of_each_stage(shell: Shell) -> None:
+    done = Shell(shell.home, store="edge").run("eval", "little", "--json")
+    assert done.code == 0, done.err
+    runs = {run["stage"]: run for run in done.json["runs"]}
+    assert list(runs) == ["dense", "lexical", "hybrid"]
+    for run in runs.values():
+        assert run["metrics"]["ndcg@10"] == pytest.approx(1.0)
+        assert run["metrics"]["recall@100"] == pytest.approx(1.0)
+        assert len(run["queries"]) == 3
+    assert done.json["dataset"]["name"] == "little"
+    assert "warning: 1 queries have no judgment" in done.err
+    assert not (shell.home / "data" / "edge").exists()
+
+
+def test_a_table_for_people_and_files_for_programs(shell: Shell) -> None:
+    done = shell.run(
+        "eval", "little", "--stages", "dense,lexical", "--run-dir", "out", "--top", "10"
+    )
+    assert done.code == 0, done.err
+    assert "little test: 3 queries, 4 graded judgments" in done.out
+    assert "1.0000" in done.out
+    assert "lexical against dense: ndcg@10 +0.0000, p = 1" in done.out
+    assert (shell.home / "out/runs/dense.trec").read_text().startswith("q1 Q0 otters 1 ")
+    assert "| dense |" in (shell.home / "out/report.md").read_text("utf-8")
+
+
+def test_a_sweep_recommends(shell: Shell) -> None:
+    done = shell.run(
+        "eval", "little", "--sweep", "--stages", "dense", "--max-bytes-per-chunk", "2048"
+    )
+    assert done.code == 0, done.err
+    assert "recommended: dense 128 none" in done.out
+    assert "within 2048 bytes" in done.out
+    assert "card: MTEB multilingual v2, mean(task) at that size" in done.out
+    assert "61.15" in done.out
+    assert "58.23" in done.out
+
+
+def test_an_existing_collection(shell: Shell) -> None:
+    edge = Shell(shell.home, store="edge")
+    assert edge.run("ingest", "little/corpus.jsonl", "-c", "mine").code == 0
+    done = edge.run("eval", "little", "-c", "mine", "--json", "--stages", "dense")
+    assert done.code == 0, done.err
+    assert done.json["runs"][0]["metrics"]["ndcg@10"] == pytest.approx(1.0)
+    assert [row["name"] for row in edge.run("collections", "list", "--json").json] == ["mine"]
+
+
+def test_the_gate_passes_what_is_as_good(shell: Shell) -> None:
+    path = baseline(shell)
+    done = shell.run("eval", "little", "--stages", "dense", "--baseline", str(path))
+    assert done.code == 0
+    assert "no regression: nothing fell by more than 0.01" in done.err
+
+
+def test_the_gate_fails_what_is_worse_and_names_it(shell: Shell) -> None:
+    data = json.loads(baseline(shell).read_text())
+    data["runs"][0]["metrics"]["mrr@10"] = 1.3
+    path = shell.write("baseline.json", json.dumps(data))
+    arguments = ("eval", "little", "--stages", "dense", "--json", "--baseline", str(path))
+    done = shell.run(*arguments)
+    assert done.code == 1
+    assert "dense: mrr@10 fell from 1.3000 to 1.0000 (-0.3000)" in done.err
+    assert done.json["runs"][0]["stage"] == "dense"
+    assert shell.run(*arguments, "--max-drop", "0.5").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nowhere",), "does not exist"),
+        (("little", "--split", "dev"), "no split 'dev'; give --split: test"),
+        (("little", "--stages", "sparse"), "no stage 'sparse'; take exact, dense, lexical, hybrid"),
+        (("little", "--stages", ","), "no stage to run"),
+        (("little", "--top", "0"), "take 10-1000"),
+        (("little", "--top", "1000000"), "take 10-1000"),
+        (("little", "--limit-queries", "0"), "take 1 or more"),
+        (("little", "--size", "100"), "no size 100"),
+        (("little", "--size", "128", "-c", "mine"), "has its own size"),
+        (("little", "--task", "dance"), "no task 'dance'"),
+        (("little", "--language", "klingon"), "has no stemmer"),
+        (("little", "--max-drop", "7"), "take 0.01 or so"),
+        (("little", "--baseline", "nowhere.json"), "cannot be read"),
+        (("negative",), "grade -1 is negative"),
+        (("empty",), "queries.jsonl is empty"),
+        (("other",), "judges another corpus"),
+    ],
+)
+def test_what_cannot_be_measured_leaves_with_2_and_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    write_set(tmp_path / "little")
+    write_set(tmp_path / "negative", qrels=[*QRELS, ("q4", "bees", "-1")])
+    write_set(tmp_path / "empty", queries={})
+    write_set(tmp_path / "other", qrels=[("q1", "moles", "1")])
+    monkeypatch.chdir(tmp_path)
+    environment = Shell(tmp_path, store="memory").environment()
+    done = CliRunner().invoke(app, ["eval", *arguments], env=environment)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert message in done.stderr
+
+
+def test_a_baseline_of_another_set_or_stage_leaves_with_2(shell: Shell) -> None:
+    path = str(baseline(shell))
+    write_set(shell.home / "other", queries={**QUERIES, "q1": "what do otters hold"})
+    done = shell.run("eval", "other", "--stages", "dense", "--baseline", path)
+    assert done.code == 2
+    assert "the baseline measured another set" in done.err
+    done = shell.run("eval", "little", "--stages", "hybrid", "--baseline", path)
+    assert done.code == 2
+    assert "the baseline has no run hybrid" in done.err
+
+
+def test_a_set_of_another_collection_leaves_with_2(shell: Shell) -> None:
+    edge = Shell(shell.home, store="edge")
+    shell.write("notes.md", "# Nothing about animals")
+    assert edge.run("ingest", "notes.md", "-c", "mine").code == 0
+    done = edge.run("eval", "little", "-c", "mine")
+    assert done.code == 2
+    assert "none of its 3 relevant documents is in 'mine'" in done.err

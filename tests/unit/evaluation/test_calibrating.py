@@ -1,0 +1,132 @@
+"""Calibration: monotone, like scikit-learn's, honest about itself, kept with a collection."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.domain.collections import CollectionSpec
+from gateway.errors import InvalidRequest
+from gateway.evaluation.calibrating import (
+    MOST_POINTS,
+    Judged,
+    calibrate,
+    expected_error,
+    fit,
+    keep,
+    pooled,
+)
+from gateway.evaluation.results import (
+    Configuration,
+    Index,
+    Latency,
+    QueryResult,
+    Ranked,
+    Run,
+)
+from gateway.vectorstores.memory import MemoryStore
+
+QUERIES = 60
+HITS = 20
+
+
+def sigmoid(scores: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-12 * (scores - 0.5)))
+
+
+def drawn(seed: int = 0) -> tuple[Run, dict[str, dict[str, int]]]:
+    """A run whose hits are relevant with the probability that a known curve gives their score."""
+    rng = np.random.default_rng(seed)
+    results: list[QueryResult] = []
+    qrels: dict[str, dict[str, int]] = {}
+    for number in range(QUERIES):
+        scores = np.sort(rng.random(HITS))[::-1]
+        relevant = rng.random(HITS) < sigmoid(scores)
+        query = f"q{number}"
+        ranking = tuple(Ranked(f"d{i}", float(score)) for i, score in enumerate(scores))
+        qrels[query] = {f"d{i}": int(hit) for i, hit in enumerate(relevant)}
+        results.append(QueryResult(query, {"ndcg@10": 0.5}, ranking))
+    configuration = Configuration("dense", "dense", "p", "s", 768)
+    index = Index(10, 10, 10, 10, 10)
+    return Run(configuration, {"ndcg@10": 0.5}, {}, tuple(results), Latency(1, 2), index), qrels
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.1, 5)), min_size=1, max_size=40))
+def test_pooling_is_the_isotonic_regression_of_scikit_learn(
+    rows: list[tuple[float, float]],
+) -> None:
+    isotonic = pytest.importorskip("sklearn.isotonic").isotonic_regression
+    means, weights = (np.array(column) for column in zip(*rows, strict=True))
+    np.testing.assert_allclose(
+        pooled(means, weights), isotonic(means, sample_weight=weights), atol=1e-9
+    )
+
+
+def test_a_known_curve_is_found_again_with_few_points() -> None:
+    run, qrels = drawn()
+    (found,) = calibrate([run], qrels)
+    scores = np.linspace(0.1, 0.9, 9)
+    told = found.calibration.probabilities_of(scores.tolist())
+    np.testing.assert_allclose(told, sigmoid(scores), atol=0.12)
+    assert len(found.calibration.scores) <= MOST_POINTS
+    assert found.calibration.judged == QUERIES * HITS
+    assert found.error < 0.05
+    assert found.brier < 0.2
+
+
+def test_what_is_told_of_held_out_queries_is_worse_than_of_those_it_was_fitted_on() -> None:
+    """Pure noise: nothing can be learnt, and the error on held-out queries says so."""
+    rng = np.random.default_rng(1)
+    run, qrels = drawn()
+    noise = {q: {d: int(rng.random() < 0.5) for d in row} for q, row in qrels.items()}
+    (found,) = calibrate([run], noise)
+    assert found.brier == pytest.approx(0.25, abs=0.02)
+
+
+def test_a_map_never_falls_and_ties_are_one_point() -> None:
+    judged = Judged(
+        np.array([0.1, 0.1, 0.5, 0.5, 0.9]),
+        np.array([1.0, 0.0, 0.0, 0.0, 1.0]),
+        np.arange(5),
+    )
+    calibration = fit(judged)
+    assert np.all(np.diff(calibration.probabilities) >= 0)
+    assert len(set(calibration.scores)) == len(calibration.scores)
+    assert calibration.probability(0.9) == 1.0
+    assert calibration.probability(0.3) == pytest.approx(0.25)
+
+
+def test_the_expected_error_is_the_mean_gap_of_the_bins() -> None:
+    told = np.array([0.05, 0.05, 0.95, 0.95])
+    assert expected_error(told, np.array([0.0, 0.0, 1.0, 1.0])) == pytest.approx(0.05)
+    assert expected_error(told, np.array([1.0, 1.0, 0.0, 0.0])) == pytest.approx(0.95)
+
+
+def test_too_few_judged_hits_are_refused_with_the_remedy() -> None:
+    run, qrels = drawn()
+    few = replace(run, queries=run.queries[:3])
+    with pytest.raises(InvalidRequest, match=r"60 hits of dense search .* golden new"):
+        calibrate([few], qrels)
+    none = {query: dict.fromkeys(row, 0) for query, row in qrels.items()}
+    with pytest.raises(InvalidRequest, match="0 relevant ones"):
+        calibrate([run], none)
+
+
+def test_only_plain_stages_are_calibrated() -> None:
+    run, qrels = drawn()
+    other = replace(run, configuration=replace(run.configuration, stage="dense+rerank"))
+    assert calibrate([other], qrels) == ()
+
+
+@pytest.mark.anyio
+async def test_calibrations_are_kept_beside_those_of_other_modes() -> None:
+    run, qrels = drawn()
+    store = MemoryStore()
+    await store.ensure(CollectionSpec("c", "p", "s", 8))
+    await keep(store, "c", calibrate([run], qrels))
+    second = replace(run, configuration=replace(run.configuration, stage="hybrid"))
+    await keep(store, "c", calibrate([second], qrels))
+    assert set((await store.spec("c")).calibrations) == {"dense", "hybrid"}

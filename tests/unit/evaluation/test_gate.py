@@ -1,0 +1,90 @@
+"""The gate: what counts as worse, and which baselines say nothing."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.errors import UnusableBaseline
+from gateway.evaluation.gate import load_baseline, regressions
+from gateway.evaluation.report_json import report_to_json
+from gateway.evaluation.results import Report
+from tests.support.golden_sets import made_report, made_run
+
+
+def written(report: Report, path: Path) -> Path:
+    path.write_text(json.dumps(report_to_json(report)), "utf-8")
+    return path
+
+
+def of(value: float, name: str = "dense", **kinds: Any) -> Report:
+    return made_report(made_run(name, {"q1": value, "q2": value}, **kinds))
+
+
+def test_a_drop_over_the_bound_names_stage_metric_and_figures() -> None:
+    found = regressions(of(0.60), of(0.65), max_drop=0.01)
+    assert [str(one) for one in found] == ["dense: ndcg@10 fell from 0.6500 to 0.6000 (-0.0500)"]
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "count"),
+    [(0.64, 0.65, 0), (0.6399, 0.65, 1), (0.65, 0.65, 0), (0.9, 0.65, 0), (0.0, 1.0, 1)],
+)
+def test_the_bound_itself_is_allowed(now: float, before: float, count: int) -> None:
+    assert len(regressions(of(now), of(before), max_drop=0.01)) == count
+
+
+def test_a_baseline_is_read_back_from_its_file(tmp_path: Path) -> None:
+    report = made_report(made_run("dense"), made_run("hybrid"))
+    read = load_baseline(written(report, tmp_path / "baseline.json"))
+    assert regressions(report, read, max_drop=0.0) == []
+
+
+def test_stages_of_the_baseline_that_were_not_run_do_not_count() -> None:
+    before = made_report(made_run("dense"), made_run("lexical", {"q1": 1.0, "q2": 1.0}))
+    assert regressions(made_report(made_run("dense")), before) == []
+
+
+UNUSABLE: dict[str, tuple[Callable[[Report], Report], str]] = {
+    "another set": (lambda r: made_report(sha256="cd" * 32), "measured another set: 'little'"),
+    "another split": (
+        lambda r: replace(r, dataset=replace(r.dataset, split="dev")),
+        "split 'dev'",
+    ),
+    "fewer queries": (
+        lambda r: replace(r, dataset=replace(r.dataset, queries=1)),
+        "measured 1 queries 100 documents deep.*--limit-queries and --top",
+    ),
+    "another depth": (lambda r: replace(r, depth=10), "2 queries 10 documents deep"),
+    "no such stage": (
+        lambda r: of(0.5, "lexical"),
+        r"no run dense of the same size .*it has lexical",
+    ),
+    "another size": (lambda r: of(0.5, size=256), "no run dense of the same size"),
+    "another quantisation": (lambda r: of(0.5, quantization="int8"), "no run dense"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_a_baseline_of_something_else_is_refused(case: str) -> None:
+    change, message = UNUSABLE[case]
+    report = made_report()
+    with pytest.raises(UnusableBaseline, match=message):
+        regressions(report, change(report))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"version": 1}', '{"version": 7}', "not json", '{"runs": 3}', "null"]
+)
+def test_what_is_no_report_is_refused_with_the_remedy(text: str, tmp_path: Path) -> None:
+    (tmp_path / "baseline.json").write_text(text)
+    with pytest.raises(UnusableBaseline, match=r"write one with: gateway eval"):
+        load_baseline(tmp_path / "baseline.json")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnusableBaseline, match="cannot be read"):
+        load_baseline(tmp_path / "nowhere.json")

@@ -1,0 +1,60 @@
+"""The recommendation: the fewest bytes that are good enough, and the reason."""
+
+import pytest
+
+from gateway.evaluation.recommend import frontier, recommend
+from gateway.evaluation.results import Run
+from tests.support.golden_sets import made_run
+
+
+def runs() -> list[Run]:
+    figures = [(768, 0.700), (512, 0.698), (256, 0.692), (128, 0.640)]
+    return [
+        made_run(f"dense {size}", {"q1": value, "q2": value}, size=size, searched=size * 4)
+        for size, value in figures
+    ]
+
+
+@pytest.mark.parametrize(
+    ("drop", "budget", "chosen"),
+    [
+        (None, None, "dense 256"),
+        (0.0, None, "dense 768"),
+        (0.005, None, "dense 512"),
+        (0.1, None, "dense 128"),
+        (None, 600, "dense 128"),
+        (0.005, 1024, "dense 256"),
+        (None, 4096, "dense 256"),
+    ],
+)
+def test_the_cheapest_that_is_close_or_the_best_that_fits(
+    drop: float | None, budget: int | None, chosen: str
+) -> None:
+    found = recommend(runs(), max_drop=drop, max_bytes_per_chunk=budget)
+    assert found is not None
+    assert found.run == chosen
+
+
+def test_the_reason_names_figures_and_the_best() -> None:
+    found = recommend(runs())
+    assert found is not None
+    assert found.why.startswith("ndcg@10 0.6920 with 1024 bytes a chunk, the fewest within 0.01")
+    assert "dense 768, has 0.7000 with 3072 (difference -0.0080, p = " in found.why
+    tight = recommend(runs(), max_bytes_per_chunk=600)
+    assert tight is not None
+    assert "the best within 600 bytes, though not within 0.01 of the best" in tight.why
+    best = recommend(runs(), max_drop=0.0)
+    assert best is not None
+    assert "the best of all, and no run with fewer bytes is within 0 of it" in best.why
+
+
+def test_nothing_fits_a_budget_of_a_few_bytes() -> None:
+    assert recommend(runs(), max_bytes_per_chunk=10) is None
+    assert recommend([made_run("lexical")]) is None
+
+
+def test_the_frontier_holds_what_nothing_beats() -> None:
+    beaten = made_run("dense 300", {"q1": 0.6, "q2": 0.6}, searched=1200)
+    same_bytes = made_run("hybrid 256", {"q1": 0.695, "q2": 0.695}, searched=1024)
+    found = frontier([*runs(), beaten, same_bytes])
+    assert found == ("dense 128", "hybrid 256", "dense 512", "dense 768")

@@ -1,0 +1,129 @@
+"""Files of an evaluation: TREC run files that measure the same again, Markdown, JSON."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import ir_measures
+import pytest
+
+from gateway.domain.calibration import Calibration
+from gateway.errors import ConfigurationError
+from gateway.evaluation.html import html_page
+from gateway.evaluation.markdown import markdown
+from gateway.evaluation.measures import MEASURES, measure
+from gateway.evaluation.results import Calibrated, Published, QueryResult, Recommendation, Run
+from gateway.evaluation.statistics import compare
+from gateway.evaluation.trec import file_name, run_lines
+from gateway.evaluation.written import write_report
+from tests.support.golden_sets import made_report, made_run, ranking
+
+QRELS = {"q1": {"a": 0, "b": 2, "c": 1}, "q 2": {"b": 1}}
+
+
+def searched() -> Run:
+    """A run with ties, whose order trec_eval alone would turn round."""
+    hits = {"q1": ranking("b", "a", "c", scores=[0.5, 0.5, 0.5]), "q 2": ranking("a", "b")}
+    values = measure(QRELS, hits)
+    found = tuple(QueryResult(q, values[q], hits[q], 0.001) for q in QRELS)
+    return replace(made_run("hybrid 256 int8"), queries=found)
+
+
+def test_a_run_file_measures_what_the_report_says() -> None:
+    run = searched()
+    lines = "".join(run_lines(run))
+    library: Any = ir_measures
+    read = list(library.read_trec_run(lines))
+    qrels = [
+        ir_measures.Qrel(query.replace(" ", "_"), document, grade)
+        for query, row in QRELS.items()
+        for document, grade in row.items()
+    ]
+    again = {
+        value.query_id: value.value
+        for value in library.iter_calc([ir_measures.nDCG @ 10], qrels, read)
+    }
+    expected = {q.query_id.replace(" ", "_"): q.metrics["ndcg@10"] for q in run.queries}
+    assert again == pytest.approx(expected)
+    assert set(run.queries[0].metrics) == set(MEASURES)
+
+
+def test_the_lines_of_a_run_file() -> None:
+    lines = list(run_lines(searched()))
+    assert lines[0] == "q1 Q0 b 1 0.5 hybrid_256_int8\n"
+    assert lines[3].startswith("q_2 Q0 a 1 ")
+    assert all(len(line.split()) == 6 for line in lines)
+    assert file_name(searched()) == "hybrid-256-int8.trec"
+
+
+def test_all_files_are_written(tmp_path: Path) -> None:
+    report = made_report(searched(), made_run("dense"))
+    write_report(report, tmp_path / "out" / "deep")
+    names = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*"))
+    assert names == [
+        "out/deep/report.html",
+        "out/deep/report.json",
+        "out/deep/report.md",
+        "out/deep/runs/dense.trec",
+        "out/deep/runs/hybrid-256-int8.trec",
+    ]
+    data = json.loads((tmp_path / "out/deep/report.json").read_text("utf-8"))
+    assert [run["name"] for run in data["runs"]] == ["hybrid 256 int8", "dense"]
+    assert "ranking" not in data["runs"][0]["queries"][0]
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_of_the_operator(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here")
+    with pytest.raises(ConfigurationError, match="cannot write into"):
+        write_report(made_report(), tmp_path / "file")
+
+
+def test_markdown_shows_runs_published_figures_comparison_and_advice() -> None:
+    dense, hybrid = made_run("dense"), made_run("hybrid", {"q1": 1.0, "q2": 1.0})
+    report = replace(
+        made_report(dense, hybrid),
+        comparisons=(compare(hybrid, dense, "ndcg@10"),),
+        published=(Published("MTEB | English", 768, 69.67),),
+        recommendation=Recommendation("hybrid", "it is better"),
+        warnings=("look closely",),
+    )
+    text = markdown(report)
+    assert "| dense | 768 | 0.7500 (0.650-0.850) |" in text
+    assert "| MTEB \\| English | 768 | 69.67 |" in text
+    assert "| card: MTEB \\| English |" in text
+    assert "| 7 | 69.67 |" in text
+    assert "| hybrid against dense | ndcg@10 | +0.2500 |" in text
+    assert "1/0/1" in text
+    assert "**Recommended: hybrid.** it is better." in text
+    assert "- Warning: look closely" in text
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len({row.count("|") - row.count("\\|") for row in rows[:4]}) == 1
+
+
+def test_the_page_has_the_runs_the_pictures_and_no_address_outside() -> None:
+    dense, hybrid = made_run("dense"), made_run("hybrid", {"q1": 1.0, "q2": 1.0})
+    smaller = replace(made_run("dense 128 <b>"), index=replace(dense.index, searched_bytes=128))
+    report = replace(
+        made_report(dense, hybrid, smaller),
+        comparisons=(compare(hybrid, dense, "ndcg@10"),),
+        recommendation=Recommendation("hybrid", "it is better"),
+        warnings=("look <closely>",),
+        calibrations=(Calibrated("dense", Calibration((0.1, 0.9), (0.0, 1.0), 50), 0.1, 0.02),),
+    )
+    text = html_page(report)
+    body = text[text.index("<body>") : text.index("</body>") + len("</body>")]
+    parsed = ElementTree.fromstring(body)  # well formed: every tag is closed
+    labels = [node.get("aria-label") for node in parsed.iter("svg")]
+    assert labels == [
+        "ndcg@10 of each run with its interval",
+        "Quality against bytes",
+        "Queries won and lost",
+        "Probability of relevance by score",
+    ]
+    rows = ["".join(row.itertext()) for row in parsed.iter("tr")]
+    assert any(row.startswith("dense 128 <b>") for row in rows)
+    assert "Recommended: <b>hybrid</b>. it is better." in text
+    assert "look &lt;closely&gt;" in text
+    assert "http" not in text.replace("http://www.w3.org", "")

@@ -17,15 +17,31 @@ HEALTH_SECONDS: Final = 5.0
 
 
 async def ready_checks(runtime: Runtime) -> list[Health]:
-    """State of encoder, store and disk; a check that is silent too long has failed."""
+    """State of encoder, store, disk and reranker; one that is silent too long has failed."""
     patient = Patient.of(runtime)
     named = (
         (runtime.embedder.encoder.info.kind, encoder_reachable),
         (runtime.settings.store_kind, store_reachable),
         (disk_space.id, disk_space),
     )
-    found = await asyncio.gather(*(_asked(name, check, patient) for name, check in named))
+    found = await asyncio.gather(
+        *(_asked(name, check, patient) for name, check in named), _reranker(runtime)
+    )
     return [health for group in found for health in group]
+
+
+async def _reranker(runtime: Runtime) -> list[Health]:
+    """A configured reranker; one whose failures are skipped does not stop the gateway."""
+    if runtime.reranker is None:
+        return []
+    try:
+        async with asyncio.timeout(HEALTH_SECONDS):
+            health = await runtime.reranker.health()
+    except TimeoutError:
+        health = Health("reranker", False, f"did not answer within {HEALTH_SECONDS:g} s")
+    if health.ok or runtime.settings.rerank.on_failure == "error":
+        return [health]
+    return [Health(health.name, True, f"searches go without it: {health.detail}")]
 
 
 async def _asked(name: str, check: Check, patient: Patient) -> list[Health]:

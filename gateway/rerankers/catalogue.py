@@ -11,19 +11,29 @@ from gateway.errors import ConfigurationError
 DEFAULT_MODEL: Final = "BAAI/bge-reranker-v2-m3"
 """Multilingual (XLM-RoBERTa, 568M parameters, Apache-2.0); served by TEI and locally."""
 
+_SERVE: Final = f"serve {DEFAULT_MODEL}"
+_LOCAL: Final = f"set rerank.kind=local to run it by sentence-transformers, or {_SERVE}"
 _NOT_BY_TEI: Final = (
     (
         re.compile(r"ettin-reranker", re.IGNORECASE),
         "its head is made of modules of sentence-transformers, and TEI reads only models that are "
         "*ForSequenceClassification",
+        _LOCAL,
     ),
     (
-        re.compile(r"qwen3-reranker", re.IGNORECASE),
-        "TEI has no classifier over Qwen3, and the model wants a template of its own",
+        re.compile(r"qwen\d*(\.\d+)?-reranker|mxbai-rerank-\w+-v2", re.IGNORECASE),
+        "TEI has no classifier over Qwen, and the model wants a template of its own",
+        _LOCAL,
+    ),
+    (
+        re.compile(r"rerank.*minicpm|minicpm.*rerank", re.IGNORECASE),
+        "TEI has no classifier over MiniCPM",
+        _SERVE,
     ),
     (
         re.compile(r"gemma.*rerank|rerank.*gemma|mistral.*rerank|rerank.*mistral", re.IGNORECASE),
         "TEI has no classifier over Gemma or Mistral",
+        _SERVE,
     ),
 )
 
@@ -34,10 +44,9 @@ def require_served_by_tei(model: str) -> str:
     Raises:
         ConfigurationError: names the reason and the remedy.
     """
-    for pattern, reason in _NOT_BY_TEI:
+    for pattern, reason, remedy in _NOT_BY_TEI:
         if pattern.search(model):
             raise ConfigurationError(
-                f"reranker {model!r} cannot be served by TEI: {reason}; set rerank.kind=local to run "
-                f"it by sentence-transformers, or serve {DEFAULT_MODEL}"
+                f"reranker {model!r} cannot be served by TEI: {reason}; {remedy}"
             )
     return model

@@ -14,16 +14,9 @@ import torch
 from sentence_transformers import CrossEncoder
 
 from gateway.encoders.cross import CrossEncoderScorer
-from gateway.errors import (
-    ConfigurationError,
-    UnsupportedServer,
-    UpstreamOverloaded,
-    UpstreamUnavailable,
-)
-from gateway.events import Event, UpstreamRetried
-from gateway.modelserver.contract import EMBEDDING, RERANKER
+from gateway.errors import InvalidText
+from gateway.modelserver.contract import RERANKER
 from gateway.ports import Reranker
-from gateway.rerankers.catalogue import DEFAULT_MODEL, require_served_by_tei
 from gateway.rerankers.fake import FakeReranker
 from gateway.rerankers.local import LocalReranker
 from gateway.rerankers.tei import TEIReranker
@@ -104,6 +97,34 @@ async def test_nothing_scores_nothing(reranker: Reranker) -> None:
     assert await reranker.rerank(QUERY, []) == []
 
 
+async def test_a_text_scores_the_same_in_any_company(reranker: Reranker) -> None:
+    scores = await reranker.rerank(QUERY, TEXTS)
+    alone = [(await reranker.rerank(QUERY, [text]))[0] for text in TEXTS]
+    assert alone == pytest.approx(scores, abs=1e-4)
+
+
+async def test_calls_at_the_same_time_keep_apart(reranker: Reranker) -> None:
+    calls = [(f"{QUERY} {number}", TEXTS[number:]) for number in range(4)]
+    together = await asyncio.gather(*(reranker.rerank(*call) for call in calls))
+    apart = [await reranker.rerank(*call) for call in calls]
+    for one, other in zip(together, apart, strict=True):
+        assert one == pytest.approx(other, abs=1e-4)
+
+
+async def test_an_empty_text_has_a_score_and_a_lone_surrogate_none(reranker: Reranker) -> None:
+    assert len(await reranker.rerank(QUERY, ["", "\x00", "a"])) == 3
+    with pytest.raises(InvalidText, match="text 1 has a lone surrogate") as caught:
+        await reranker.rerank(QUERY, ["a", "\ud800"])
+    assert caught.value.index == 1
+    with pytest.raises(InvalidText, match="the query has a lone surrogate"):
+        await reranker.rerank("\ud800", ["a"])
+
+
+async def test_closing_twice_is_no_error(reranker: Reranker) -> None:
+    await reranker.aclose()
+    await reranker.aclose()
+
+
 async def test_it_says_what_it_is_and_is_well(reranker: Reranker) -> None:
     assert reranker.info.kind in {"fake", "local", "tei"}
     assert (await reranker.health()).ok
@@ -123,85 +144,3 @@ async def test_scores_are_those_of_sentence_transformers(
     wanted = values if raw else 1 / (1 + np.exp(-values))
     np.testing.assert_allclose(scores, wanted, atol=1e-4)
     assert made.info.raw is raw
-
-
-async def test_a_full_server_and_a_failed_pass_are_asked_again(stub: TEIStub) -> None:
-    events: list[Event] = []
-    made = await TEIReranker.connect([stub.url], sink=events.append)
-    try:
-        wanted = await made.rerank(QUERY, TEXTS[:2])
-        for kind in ("overloaded", "backend"):
-            stub.fail(kind, path="/rerank")
-            assert await made.rerank(QUERY, TEXTS[:2]) == pytest.approx(wanted, abs=1e-6)
-    finally:
-        await made.aclose()
-    retried = [event.service for event in events if isinstance(event, UpstreamRetried)]
-    assert retried == ["rerank", "rerank"]
-
-
-async def test_a_server_that_stays_full_is_an_error_within_the_deadline(stub: TEIStub) -> None:
-    stub.fail("overloaded", path="/rerank", times=None)
-    made = await TEIReranker.connect([stub.url], timeout_seconds=0.5)
-    try:
-        async with asyncio.timeout(20):
-            with pytest.raises((UpstreamOverloaded, UpstreamUnavailable)) as caught:
-                await made.rerank(QUERY, TEXTS[:1])
-    finally:
-        await made.aclose()
-    assert caught.value.service == "rerank"
-
-
-async def test_a_second_server_stands_in_for_one_that_is_away(stub: TEIStub) -> None:
-    away = TEIStub()  # never entered: nobody listens
-    made = await TEIReranker.connect([away.url, stub.url], timeout_seconds=20)
-    try:
-        assert len(await made.rerank(QUERY, TEXTS)) == len(TEXTS)
-        assert (await made.health()).ok
-    finally:
-        await made.aclose()
-
-
-async def test_a_server_that_is_away_is_named() -> None:
-    made = await TEIReranker.connect([TEIStub().url], timeout_seconds=0.5)
-    try:
-        async with asyncio.timeout(20):
-            with pytest.raises(UpstreamUnavailable, match="the reranker at http://127"):
-                await made.rerank(QUERY, ["x"])
-        assert not (await made.health()).ok
-    finally:
-        await made.aclose()
-
-
-async def test_a_server_of_embeddings_or_of_another_model_is_refused(stub: TEIStub) -> None:
-    with TEIStub(model_type=EMBEDDING) as embedding:
-        made = await TEIReranker.connect([embedding.url])
-        with pytest.raises(UnsupportedServer, match=r"is no reranker \(embedding\)"):
-            await made.rerank(QUERY, ["x"])
-        assert not (await made.health()).ok
-        await made.aclose()
-    other = await TEIReranker.connect([stub.url], model="another/model")
-    with pytest.raises(UnsupportedServer, match="serves 'tiny/reranker', not 'another/model'"):
-        await other.rerank(QUERY, ["x"])
-    await other.aclose()
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        "cross-encoder/ettin-reranker-17m-v1",
-        "Qwen/Qwen3-Reranker-0.6B",
-        "BAAI/bge-reranker-v2-gemma",
-    ],
-)
-def test_models_that_tei_cannot_serve_are_refused_with_the_reason(model: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"rerank\.kind=local"):
-        require_served_by_tei(model)
-
-
-def test_the_default_is_served_by_tei() -> None:
-    assert require_served_by_tei(DEFAULT_MODEL) == DEFAULT_MODEL
-
-
-async def test_a_local_model_that_cannot_be_loaded_is_named() -> None:
-    with pytest.raises(ConfigurationError, match="cannot load reranker '/no/such/folder'"):
-        await LocalReranker.load("/no/such/folder")

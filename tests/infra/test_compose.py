@@ -14,6 +14,7 @@ import yaml
 from gateway.cli.app import app
 from gateway.embedding.catalog import find_profile
 from gateway.modelserver.server import STOP_SECONDS
+from gateway.rerankers.catalogue import DEFAULT_MODEL, require_served_by_tei
 from gateway.settings import known_paths, load_settings, variable_name
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +56,8 @@ def test_each_profile_starts_one_server_of_the_model_qdrant_and_the_gateway() ->
         "cpu": {"tei-cpu", "qdrant", "gateway"},
         "gpu": {"tei-gpu", "qdrant", "gateway"},
         "gpu-bf16": {"model-server-gpu-bf16", "qdrant", "gateway"},
+        "rerank": {"reranker-cpu"},
+        "rerank-gpu": {"reranker-gpu"},
     }
 
 
@@ -89,6 +92,36 @@ def test_tei_serves_the_revision_that_the_profile_describes() -> None:
         assert option(command, "--revision") == profile.revision
 
 
+@pytest.mark.parametrize("name", ["reranker-cpu", "reranker-gpu"])
+def test_the_reranker_is_the_default_one_pinned_and_found_by_the_gateway(name: str) -> None:
+    service = services()[name]
+    assert option(service["command"], "--model-id") == require_served_by_tei(DEFAULT_MODEL)
+    assert re.fullmatch(r"[0-9a-f]{40}", option(service["command"], "--revision"))
+    assert "1.9.3" in service["image"]
+    assert service["networks"]["backend"]["aliases"] == ["reranker"]
+    assert ("deploy" in service) == (name == "reranker-gpu")
+    told = "http://reranker:80"
+    assert told in ENV_EXAMPLE.read_text(encoding="utf-8")
+    settings = load_settings(environ=gateway_environment() | {"GATEWAY_RERANK__URLS": told})
+    assert (settings.rerank_kind, settings.rerank.model) == ("tei", DEFAULT_MODEL)
+
+
+def test_without_the_variable_nothing_is_reranked() -> None:
+    assert example()["RERANK_URLS"] == ""
+    assert load_settings(environ=gateway_environment()).rerank_kind == "none"
+
+
+def gateway_environment() -> dict[str, str]:
+    """The gateway's variables: secrets set, and the others as the file has them by default."""
+    environment: dict[str, str] = services()["gateway"]["environment"]
+    return {
+        key: VARIABLE.sub(lambda found: found["rest"].removeprefix(":-"), value)
+        if ":?" not in value
+        else "secret"
+        for key, value in environment.items()
+    }
+
+
 def test_the_bf16_profile_runs_our_model_server_as_tei_on_the_network() -> None:
     service = services()["model-server-gpu-bf16"]
     command = service["command"]
@@ -116,7 +149,7 @@ def test_the_bf16_server_gets_longer_to_stop_than_its_requests_get_to_finish() -
 
 
 def test_the_gpu_profiles_ask_for_an_nvidia_device_and_the_cpu_profile_for_none() -> None:
-    for name in ("tei-gpu", "model-server-gpu-bf16"):
+    for name in ("tei-gpu", "model-server-gpu-bf16", "reranker-gpu"):
         devices = services()[name]["deploy"]["resources"]["reservations"]["devices"]
         assert devices == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
     assert "deploy" not in services()["tei-cpu"]
@@ -185,11 +218,7 @@ def test_every_gateway_variable_is_a_setting() -> None:
 
 
 def test_the_gateway_s_environment_means_tei_qdrant_and_closed_doors() -> None:
-    environment = {
-        key: "secret" if "${" in value else value
-        for key, value in services()["gateway"]["environment"].items()
-    }
-    settings = load_settings(environ=environment)
+    settings = load_settings(environ=gateway_environment())
     assert (settings.encoder_kind, settings.store_kind) == ("tei", "qdrant")
     assert settings.profile_name == "embeddinggemma-300m"
     assert settings.server.api_keys
@@ -211,7 +240,7 @@ def has_docker_compose() -> bool:
 
 
 @pytest.mark.skipif(not has_docker_compose(), reason="docker compose is not installed")
-@pytest.mark.parametrize("profile", ["cpu", "gpu", "gpu-bf16"])
+@pytest.mark.parametrize("profile", ["cpu", "gpu", "gpu-bf16", "rerank", "rerank-gpu"])
 def test_docker_compose_accepts_each_profile(profile: str) -> None:
     command = ["docker", "compose", "-f", str(COMPOSE), "--profile", profile, "config", "--quiet"]
     environment = dict.fromkeys(SECRETS, "x") | {

@@ -4,6 +4,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from sentence_transformers import CrossEncoder
+from sentence_transformers.base.modules import Dense, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
 from tokenizers import (
     Tokenizer,
     decoders,
@@ -13,32 +16,85 @@ from tokenizers import (
     processors,
     trainers,
 )
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from tests.support.tiny_corpus import SENTENCES
 
 MAX_TOKENS: Final = 64
+_SIZE: Final = 32
 _SPECIALS: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 _SEED: Final = 20250905
 
 
-def build_tiny_cross_encoder(path: Path) -> Path:
+def build_tiny_cross_encoder(path: Path, *, labels: int = 1) -> Path:
     """Write the checkpoint into the folder `path` and return it."""
     tokenizer = _tokenizer()
-    config: Any = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=MAX_TOKENS,
-    )
-    config.num_labels = 1
+    config = _bert(tokenizer)
+    config.num_labels = labels
     model: Any = BertForSequenceClassification(config).eval()
     _seed(model)
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
     return path
+
+
+def build_tiny_modular_reranker(path: Path) -> Path:
+    """Write a checkpoint whose head is modules of sentence-transformers, as ettin-reranker's is."""
+    base: Any = BertModel(_bert(tokenizer := _tokenizer())).eval()
+    _seed(base)
+    base.save_pretrained(path / "base")
+    tokenizer.save_pretrained(path / "base")
+    transformer: Any = Transformer(str(path / "base"), transformer_task="feature-extraction")
+    head: Any = Dense(
+        _SIZE,
+        1,
+        activation_function=torch.nn.Identity(),
+        module_input_name="sentence_embedding",
+        module_output_name="scores",
+    )
+    _seed(head)
+    model: Any = CrossEncoder(modules=[transformer, Pooling(_SIZE, "cls"), head], device="cpu")
+    model.save_pretrained(str(path))
+    return path
+
+
+def build_tiny_causal_reranker(path: Path) -> Path:
+    """Write a decoder that is asked for "yes" or "no", as Qwen3-Reranker is."""
+    tokenizer = _tokenizer()
+    tokenizer.add_tokens(["yes", "no"])
+    config: Any = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=_SIZE,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=16,
+        max_position_embeddings=MAX_TOKENS,
+    )
+    model: Any = Qwen3ForCausalLM(config).eval()
+    _seed(model)
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def _bert(tokenizer: Any) -> Any:
+    return BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=_SIZE,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=MAX_TOKENS,
+    )
 
 
 @torch.no_grad()

@@ -46,7 +46,7 @@ class ServiceController(Controller):
         runtime: NamedDependency[Runtime],
         verbose: FromQuery[str | None] = None,
     ) -> Response[bytes]:
-        """Tell whether requests can be served: encoder, store and disk are asked, in bounded time.
+        """Tell whether requests can be served: encoder, store, disk and a reranker are asked.
 
         `/health` is the same. Where API keys are set, callers without one learn the status only.
         """

@@ -97,3 +97,61 @@ async def test_vertex_tells_a_rerank_instance_from_an_embed_instance(
 
     assert first == (await client.post("/rerank", json=ranked)).json()
     assert len(second[0]) == 768
+
+
+@pytest.fixture(scope="module")
+async def alone(folder: Path, anyio_backend: str) -> AsyncGenerator[httpx.AsyncClient, None]:
+    """Without an encoder, as TEI serves a reranker."""
+    options = Options(reranker=str(folder), device="cpu", max_concurrent_requests=8)
+    async with open_app(options) as app:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://tei") as opened:
+            yield opened
+
+
+async def test_a_reranker_alone_says_what_it_is(alone: httpx.AsyncClient, folder: Path) -> None:
+    told = (await alone.get("/info")).json()
+    assert list(told["model_type"]) == ["reranker"]
+    assert set(told["model_type"]["reranker"]) == {"id2label", "label2id"}
+    assert (told["model_id"], told["model_dtype"]) == (str(folder), "float32")
+    assert told["max_input_length"] == 64
+    assert (await alone.get("/health")).status_code == 200
+
+
+async def test_a_reranker_alone_ranks_and_tokenises(alone: httpx.AsyncClient, logits: Any) -> None:
+    ranks = (await alone.post("/rerank", json={"query": QUERY, "texts": TEXTS})).json()
+    assert [rank["index"] for rank in ranks] == np.argsort(-logits).tolist()
+    tokens = (await alone.post("/tokenize", json={"inputs": "mars"})).json()[0]
+    assert (tokens[0]["text"], tokens[-1]["text"]) == ("[CLS]", "[SEP]")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("/embed", {"inputs": "a"}, "Backend error: Model is not an embedding model"),
+        ("/embed", {"inputs": ""}, "Backend error: Model is not an embedding model"),
+        ("/v1/embeddings", {"input": "a"}, "Backend error: Model is not an embedding model"),
+        ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["b"]}}, "embedding"),
+        ("/embed_all", {"inputs": "a"}, "not available"),
+        ("/predict", {"inputs": "a"}, "Backend error: Model is not a classifier model"),
+    ],
+)
+async def test_a_reranker_alone_refuses_the_rest(
+    alone: httpx.AsyncClient, path: str, body: dict[str, Any], told: str
+) -> None:
+    answer = await alone.post(path, json=body)
+    error = answer.json()
+    assert answer.status_code == 424
+    assert told in error.get("error", error.get("message"))
+    assert error.get("error_type", error.get("type")) == "Backend"
+
+
+async def test_texts_over_the_permits_are_refused(alone: httpx.AsyncClient) -> None:
+    answer = await alone.post("/rerank", json={"query": QUERY, "texts": ["a"] * 9})
+    assert (answer.status_code, answer.json()["error_type"]) == (429, "Overloaded")
+
+
+async def test_no_texts_and_nothing_at_all_are_empty(alone: httpx.AsyncClient) -> None:
+    for query, texts in ((QUERY, []), ("", [""])):
+        answer = await alone.post("/rerank", json={"query": query, "texts": texts})
+        assert (answer.status_code, answer.json()["error_type"]) == (400, "Empty")

@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
 .PHONY: help demo install test silent-faults test-slow test-docker check format lint types imports cover \
-	openapi reference generated bench bench-tei constraints up down doctor clean
+	openapi reference generated bench bench-tei bench-search constraints up down doctor clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' Makefile
@@ -68,6 +68,9 @@ bench: $(VENV)/.dev-installed ## Measure speed and size against the budgets
 
 bench-tei: $(VENV)/.dev-installed ## Measure the TEI client beside bare ones (BENCH_ARGS=--write keeps it)
 	$(BIN)/python scripts/bench_tei.py $(BENCH_ARGS)
+
+bench-search: $(VENV)/.dev-installed ## Measure searches: filters, short vectors, hybrid, explain
+	$(BIN)/python scripts/bench_search.py $(BENCH_ARGS)
 
 constraints: $(VENV)/.dev-installed ## Resolve constraints.txt anew: every Python and platform, no torch, no hosts
 	scripts/constraints.sh "$(BIN)/python"

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 from gateway.domain.collections import Lexical
 from gateway.domain.recording import Recording
 from gateway.embedding.canaries import canary_texts, long_canary
-from gateway.embedding.catalog import ALL_MINILM_L6_V2, CATALOG, find_profile, load_profiles
+from gateway.embedding.catalog import (
+    ALL_MINILM_L6_V2,
+    CATALOG,
+    card_of,
+    find_profile,
+    load_profiles,
+)
 from gateway.embedding.embedder import Embedder
 from gateway.embedding.fingerprint import fingerprint, space_of
 from gateway.embedding.profile import ModelProfile
@@ -219,7 +225,14 @@ async def open_encoder(settings: Settings, profile: ModelProfile, sink: Sink) ->
         from gateway.encoders.canary import CanaryEncoder  # noqa: PLC0415
 
         expect = expectation(settings, profile)
-        encoder = CanaryEncoder(encoder, expect, seconds=settings.canary.seconds, sink=sink)
+        made = encoder
+        encoder = CanaryEncoder(
+            made,
+            expect,
+            seconds=settings.canary.seconds,
+            connections=lambda: getattr(made, "connections", 0),
+            sink=sink,
+        )
     if settings.cache.kind == "none":
         return SingleFlightEncoder(encoder, sink=sink)
     from gateway.encoders.cached import CachedEncoder  # noqa: PLC0415
@@ -347,6 +360,7 @@ def expectation(settings: Settings, profile: ModelProfile) -> "Expectation":
     from gateway.tei.identity import Expectation, GoldenCheck  # noqa: PLC0415
 
     watched = settings.canary.seconds > 0
+    card = card_of(profile)
     return Expectation(
         model_ids=(profile.model_id, *profile.aliases),
         size=profile.full_size,
@@ -354,12 +368,12 @@ def expectation(settings: Settings, profile: ModelProfile) -> "Expectation":
         dtypes=profile.dtypes,
         goldens=tuple(
             GoldenCheck(
-                profile.render(golden.query_task, golden.query),
-                tuple(profile.render(golden.document_task, text) for text in golden.documents),
+                card.render(golden.query_task, golden.query),
+                tuple(card.render(golden.document_task, text) for text in golden.documents),
                 golden.size,
                 golden.similarities,
             )
-            for golden in profile.goldens
+            for golden in card.goldens
             if settings.tei.verify_goldens
         ),
         recording=load_recording(settings, profile),

@@ -20,6 +20,7 @@ from gateway.api.drain import Drain
 from gateway.api.guards import RequireKey
 from gateway.api.openai_errors import by_path
 from gateway.bootstrap import Runtime, open_runtime
+from gateway.doctor.readiness import ReadinessProbe
 from gateway.settings import Settings
 
 OpenRuntime = Callable[[Settings], AbstractAsyncContextManager[Runtime]]
@@ -45,6 +46,7 @@ def create_app(settings: Settings, *, open_runtime: OpenRuntime = open_runtime) 
     async def lifespan(app: Litestar) -> AsyncGenerator[None, None]:
         async with open_runtime(settings) as runtime:
             app.state.runtime = runtime
+            app.state.readiness = ReadinessProbe(runtime)
             yield
 
     app = Litestar(

@@ -75,6 +75,9 @@ def put(layer: Layer, path: str, value: object) -> None:
 async def runtime_of(settings: Settings) -> AsyncGenerator[Runtime, None]:
     """Open the gateway's parts for one command; only warnings are logged."""
     configure_logs("warning" if settings.log.level == "info" else settings.log.level, "console")
+    settings = settings.model_copy(
+        update={"canary": settings.canary.model_copy(update={"seconds": 0.0})}
+    )
     async with open_runtime(settings) as runtime:
         yield runtime
 

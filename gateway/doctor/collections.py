@@ -40,7 +40,8 @@ async def _mend_indexes(patient: Patient) -> list[str]:
 
 @check(
     "collection-space",
-    fails="It was written by another model, revision or prompt set: reading and writing are refused.",
+    fails="It was written by another model, revision or prompt set: this gateway refuses to read and "
+    "write it. A warning, for a store may serve gateways of several models.",
     remedy="configure the model that wrote it to search it, or ingest into a new collection",
 )
 async def space(patient: Patient) -> list[Outcome]:

@@ -7,11 +7,13 @@ import numpy as np
 from gateway.doctor.findings import Outcome, check, fail, ok, skip, warn
 from gateway.doctor.patient import Patient
 from gateway.domain.vectors import UNIT_TOLERANCE, norms_of, shorten
+from gateway.embedding.catalog import card_of
 from gateway.embedding.language import script_warning
 from gateway.embedding.profile import Golden, Task
 from gateway.embedding.texts import Input
 from gateway.errors import GatewayError
 from gateway.ports import Lane
+from gateway.tei.goldens import golden_tolerance
 
 PROBES: Final = (
     "Which planet is known as the Red Planet?",
@@ -26,8 +28,6 @@ SPECIAL: Final = (
     "<bos> and <eos> written out",
     "first line\n\n\tsecond line\r\n",
 )
-GOLDEN_TOLERANCE: Final = 0.02
-"""Room for dtype and engine around the similarities printed in a model card."""
 ALONE: Final = 0.999
 SAMPLED_TEXTS: Final = 16
 
@@ -135,9 +135,9 @@ async def goldens(patient: Patient) -> list[Outcome]:
     """The worked examples of the model card come out as printed."""
     if patient.well_embedder.encoder.info.variant:
         return [skip("the encoder makes up its vectors")]
-    if not patient.profile.goldens:
+    if not card_of(patient.profile).goldens:
         return [skip(f"the card of {patient.profile.name!r} prints none")]
-    return [await _golden(patient, golden) for golden in patient.profile.goldens]
+    return [await _golden(patient, golden) for golden in card_of(patient.profile).goldens]
 
 
 @check(
@@ -223,4 +223,7 @@ async def _golden(patient: Patient, golden: Golden) -> Outcome:
         return fail(f"could not be embedded: {exc}")
     off = float(np.abs(documents.vectors @ query - np.asarray(golden.similarities)).max())
     detail = f"model card example at size {size}: off by at most {off:.4f}"
-    return ok(detail) if off <= GOLDEN_TOLERANCE else fail(detail)
+    info = embedder.encoder.info
+    dtypes = [info.quantization] if info.quantization else _server_dtypes(patient) or [info.dtype]
+    room = golden_tolerance(*dtypes)
+    return ok(detail) if off <= room else fail(f"{detail}, {room:g} allowed in {', '.join(dtypes)}")

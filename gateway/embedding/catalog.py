@@ -176,6 +176,21 @@ def find_profile(name: str, catalog: Mapping[str, ModelProfile] = CATALOG) -> Mo
     raise UnknownModel(f"no model {name!r}{hint} (known: {', '.join(catalog)})", field="model")
 
 
+def card_of(profile: ModelProfile) -> ModelProfile:
+    """Return the profile whose worked examples hold for a profile: itself, or the catalogue's.
+
+    A profile of one's own for a model of the catalogue, with its prompts, need not repeat them: they
+    hold for whatever serves that model.
+    """
+    if profile.goldens:
+        return profile
+    for known in CATALOG.values():
+        same = known.model_id == profile.model_id and known.sizes[0] == profile.sizes[0]
+        if same and all(profile.prompts.get(k) == v for k, v in known.prompts.items()):
+            return known
+    return profile
+
+
 def load_profiles(path: Path) -> dict[str, ModelProfile]:
     """Return the catalogue with the profiles of a TOML file added, one `[name]` table each.
 

@@ -127,6 +127,11 @@ class OpenAIServer:
         """
         await self._checking.join()
 
+    @property
+    def connections(self) -> int:
+        """How many connections were tried so far."""
+        return self._line.opened
+
     def answered_within(self, seconds: float) -> bool:
         """Tell whether the verified server embedded something in the last seconds."""
         return self.model is not None and time.monotonic() - self._answered_at <= seconds

@@ -14,11 +14,12 @@ from gateway.encoders._wrapper import WrappedEncoder
 from gateway.errors import GatewayError, UpstreamError
 from gateway.events import CanaryFinished, Sink, discard
 from gateway.ports import Encoder, Encoding, Health, Lane
+from gateway.tei.canary import RECONNECT_SECONDS
 from gateway.tei.examiner import part_of
 from gateway.tei.goldens import (
-    GOLDEN_TOLERANCE,
     bar_of,
     golden_texts,
+    golden_tolerance,
     off_goldens,
     worst_cosine,
 )
@@ -35,14 +36,24 @@ class CanaryEncoder(WrappedEncoder):
     """
 
     def __init__(
-        self, encoder: Encoder, expect: Expectation, *, seconds: float, sink: Sink = discard
+        self,
+        encoder: Encoder,
+        expect: Expectation,
+        *,
+        seconds: float,
+        connections: Callable[[], int] = lambda: 0,
+        sink: Sink = discard,
     ) -> None:
-        """Wrap and own `encoder`, and begin to watch it; call it on the event loop's thread."""
+        """Wrap and own `encoder`, and begin to watch it; call it on the event loop's thread.
+
+        `connections` counts those made so far: after another one, another server may answer.
+        """
         super().__init__(encoder)
         if encoder.info.variant:  # made-up vectors repeat themselves and nothing else
             expect = replace(expect, goldens=(), recording=None)
         self._expect: Final = expect
         self._seconds: Final = seconds
+        self._connections: Final = connections
         self._sink: Final = sink
         self._first: Matrix | None = None
         self._drift = ""
@@ -50,10 +61,14 @@ class CanaryEncoder(WrappedEncoder):
         self._task: Final = asyncio.create_task(self.watch())
 
     async def watch(self, pause: Pause = asyncio.sleep) -> None:
-        """Ask at once and then every so often, jittered, until cancelled."""
+        """Ask at once, then every so often, jittered, and soon after a reconnect; until cancelled."""
         while True:
             await self.probe()
-            await pause(self._seconds * random.uniform(0.8, 1.2))  # noqa: S311  no secret
+            known, waited = self._connections(), 0.0
+            while waited < self._seconds * 0.8 and self._connections() == known:
+                spell = min(self._seconds, RECONNECT_SECONDS) * random.uniform(0.8, 1.2)  # noqa: S311
+                await pause(spell)
+                waited += spell
 
     async def probe(self) -> CanaryFinished:
         """Ask now."""
@@ -103,7 +118,7 @@ class CanaryEncoder(WrappedEncoder):
         if not cosine >= bar:
             return f"known texts get other vectors than at first (cosine {cosine:.5f})"
         for golden, off in off_goldens(shared, expect):
-            if not off <= GOLDEN_TOLERANCE:
+            if not off <= golden_tolerance(self.info.quantization or self.info.dtype):
                 return f"off by {off:.3f} on the model card's example at size {golden.size}"
         if part is not None:
             cosine, _ = worst_cosine(recorded, part.vectors)

@@ -144,6 +144,11 @@ class OpenAIEncoder:
             details=tuple(details),
         )
 
+    @property
+    def connections(self) -> int:
+        """How many connections were tried so far."""
+        return self._server.connections
+
     async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
         """Encode in requests of like length; an ingest always leaves a turn for queries."""
         work = await asyncio.to_thread(prepare, texts, self._tokens, self._expect)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from gateway.tei.goldens import golden_tolerance
+
 
 @dataclass(frozen=True, slots=True)
 class Bars:
@@ -46,7 +48,7 @@ FLOAT32: Final = Bars(
     batch=0.99999,
     spearman=0.9999,
     top=_top(1.0, 0.99, 0.99),
-    golden=0.005,
+    golden=golden_tolerance("float32"),
     source="measured on the tiny checkpoint over this corpus: the model server at least 0.99999999, "
     "llama.cpp 0.9999995, from 8 to 2,048 tokens; an ONNX export of the model repeats the "
     "similarities of the card to 0.0001",
@@ -61,7 +63,7 @@ BFLOAT16: Final = Bars(
     batch=0.99,
     spearman=0.995,
     top=_top(0.9, 0.95, 0.95),
-    golden=0.02,
+    golden=golden_tolerance("bfloat16"),
     source="measured on the tiny checkpoint on a CPU over this corpus: least 0.99988, mean 0.99995, "
     "Spearman 0.99993, top 5 at 99.6%; single short texts of other sets go down to 0.997, in company "
     "to 0.994; raw norms 0.997 to 1.003",
@@ -76,7 +78,7 @@ QUANTISED: Final = Bars(
     batch=0.9995,
     spearman=0.995,
     top=_top(0.9, 0.93, 0.93),
-    golden=0.02,
+    golden=golden_tolerance("int8"),
     source="measured over this corpus: llama.cpp with Q8_0 weights of the tiny checkpoint at least "
     "0.99956, Spearman 0.99974, top 5 at 98.3%; over others 0.9993, and the embedded int8 MiniLM "
     "0.9994 of its float32 original",

@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.domain.recording import Recorded
 from gateway.domain.vectors import Matrix, shorten
+from gateway.embedding.catalog import card_of
 from gateway.embedding.profile import FORBIDDEN_DTYPES, Golden, ModelProfile, Task
 from gateway.errors import GatewayError
 from gateway.parity.bars import Bars, bars_for
@@ -82,7 +83,9 @@ async def compare(
     except WRONG as exc:
         return refused(about, bars, exc)
     layers = _layers(observed, truth, profile, unit=about.unit)
-    done = [layer.judge(bars) for layer in layers] + _skipped(truth, profile.goldens, about)
+    done = [layer.judge(bars) for layer in layers] + _skipped(
+        truth, card_of(profile).goldens, about
+    )
     plots = _plots(items, observed.alone, truth.recording.vectors)
     return Comparison(about, bars, tuple(done), diagnose(done), plots)
 
@@ -116,8 +119,8 @@ def _layers(
         yield neighbours.compare_neighbours(alone[short], reference[short])
     yield compare_company(alone, observed.company)
     yield compare_specials(items, vectors.cosines, observed.refused, observed.told)
-    if profile.goldens:
-        yield goldens.compare_goldens(profile.goldens, observed.goldens)
+    if examples := card_of(profile).goldens:
+        yield goldens.compare_goldens(examples, observed.goldens)
 
 
 def _skipped(truth: Truth, cards: Sequence[Golden], about: About) -> list[Judged]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from gateway.domain.recording import Recorded
 from gateway.domain.vectors import Matrix, shorten
+from gateway.embedding.catalog import card_of
 from gateway.embedding.profile import Golden, ModelProfile
 from gateway.errors import (
     DegenerateVector,
@@ -75,7 +76,7 @@ async def observe(
     cut = candidate.cuts and len(profile.sizes) > 1 and not lost.keys() & range(len(first))
     sizes = profile.sizes if cut else ()
     cuts = {size: (await candidate.embed(first, size=size)).rows for size in sizes}
-    examples = [await _example(candidate, profile, golden) for golden in profile.goldens]
+    examples = [await _example(candidate, profile, golden) for golden in card_of(profile).goldens]
     refused, told = await _over_the_limit(candidate, items, profile)
     return Observed(
         alone=alone,

@@ -176,7 +176,10 @@ class CanarySettings(Section):
     """Known texts embedded again and again beside the work, to notice a server that drifts."""
 
     seconds: float = Field(
-        default=0.0, ge=0, description="How often each server is asked, jittered; 0: never"
+        default=300.0,
+        ge=0,
+        description="How often `gateway serve` asks each server, jittered, and soon after a "
+        "reconnect: some 5 short texts a time; 0: never",
     )
 
 

@@ -91,7 +91,7 @@ class Examiner:
         probe = require_unit(rows, size=expect.size)[0]
         if expect.goldens:
             rows, _ = await self._embed_all(golden_texts(expect), info)
-            require_goldens(where, rows, expect)
+            require_goldens(where, rows, expect, info.model_dtype)
         if expect.recording is not None:
             await self._compare(expect.recording, info)
         self._agreement.require(where, probe)
@@ -122,7 +122,7 @@ class Examiner:
         if expect.canaries:
             self._baseline.require(where, own, info.model_dtype)
         if goldens:
-            require_goldens(where, shared, expect)
+            require_goldens(where, shared, expect, info.model_dtype)
         if part is not None:
             require_recorded_vectors(where, recorded, part, info.model_dtype)
         return Look(len(texts), tokens)

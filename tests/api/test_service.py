@@ -49,6 +49,8 @@ def test_alive_and_ready(client: TestClient[Litestar]) -> None:
     assert [(check["name"], check["ok"]) for check in told["checks"]] == [
         ("fake", True),
         ("memory", True),
+        ("dtype", True),
+        ("api-keys", True),
     ]
     assert client.get("/readyz?verbose=false").json() == {"status": "ready"}
     assert client.get("/health?verbose=1").json() == told

@@ -13,7 +13,7 @@ from gateway.api.exceptions import RETRY_SECONDS
 from gateway.api.guards import PUBLIC, is_authorized
 from gateway.api.operations import DOC, Content, Operation, reply
 from gateway.bootstrap import Runtime
-from gateway.doctor.readiness import ready_checks
+from gateway.doctor.readiness import ReadinessProbe
 from gateway.observability.metrics import CONTENT_TYPE
 from gateway.schemas.service import DependencyHealth, EncoderFacts, Info, Liveness, Readiness
 
@@ -43,14 +43,14 @@ class ServiceController(Controller):
     async def readyz(
         self,
         request: AnyRequest,
-        runtime: NamedDependency[Runtime],
         verbose: FromQuery[str | None] = None,
     ) -> Response[bytes]:
-        """Tell whether requests can be served: encoder, store, disk and a reranker are asked.
+        """Tell whether requests can be served rightly: the cheap half of `gateway doctor`.
 
         `/health` is the same. Where API keys are set, callers without one learn the status only.
         """
-        checks = await ready_checks(runtime)
+        probe: ReadinessProbe = request.app.state.readiness
+        checks = await probe.checks()
         ready = all(check.ok for check in checks)
         everything = verbose is not None and verbose.lower() not in {"0", "false"}
         shown = [

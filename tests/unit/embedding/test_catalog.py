@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from gateway.embedding.catalog import (
     CATALOG,
     EMBEDDING_GEMMA_300M,
     GEMMA_CONFIGURED_PROMPTS,
+    card_of,
     find_profile,
     load_profiles,
 )
@@ -175,3 +177,13 @@ def test_a_missing_or_binary_file_is_named(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigurationError, match=re.escape(str(binary))):
         load_profiles(binary)
+
+
+def test_the_cards_examples_hold_for_ones_own_profile_of_the_model_too() -> None:
+    own = replace(EMBEDDING_GEMMA_300M, name="mine", goldens=())
+    assert card_of(own) is EMBEDDING_GEMMA_300M
+    assert card_of(EMBEDDING_GEMMA_300M) is EMBEDDING_GEMMA_300M
+    prompted = replace(own, prompts={**own.prompts, "query": "search: "})
+    assert card_of(prompted) is prompted
+    tuned = replace(own, model_id="me/embeddinggemma-tuned")
+    assert card_of(tuned) is tuned

@@ -17,6 +17,7 @@ from gateway.errors import InputTooLong, UpstreamUnavailable
 from gateway.events import CanaryFinished, Event
 from gateway.ports import EncoderInfo, Encoding, Lane
 from gateway.settings import load_settings
+from gateway.tei.canary import RECONNECT_SECONDS
 from gateway.tei.identity import Expectation, GoldenCheck
 from tests.support.tei_pools import eventually
 
@@ -112,20 +113,24 @@ async def test_the_model_card_and_a_recording_are_held_against_it() -> None:
             assert told in found.reason
 
 
-async def test_it_asks_again_after_each_pause() -> None:
+async def test_it_asks_again_in_each_turn_and_not_between() -> None:
     events: list[Event] = []
-    pauses: list[float] = []
+    waited = 0.0
 
     async def pause(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) == 3:
+        nonlocal waited
+        waited += seconds
+        if waited > 3 * 3600:
             raise asyncio.CancelledError
 
     async with watched(Model(), events=events) as encoder:
+        await encoder.probe()
+        before = len(events)
         with pytest.raises(asyncio.CancelledError):
             await encoder.watch(pause)
-    assert all(3600 * 0.8 <= one <= 3600 * 1.2 for one in pauses)
-    assert len(events) >= 3
+    assert len(events) - before in {3, 4}, (
+        "at once, and every 3,600 s after, a fifth earlier at most"
+    )
 
 
 async def test_settings_start_it_and_readiness_asks_it() -> None:
@@ -134,3 +139,40 @@ async def test_settings_start_it_and_readiness_asks_it() -> None:
         told = b'gateway_canary_runs_total{outcome="ok"'
         await eventually(lambda: told in runtime.metrics.render())
         assert all(one.ok for one in await runtime.health())
+
+
+async def test_it_asks_at_low_priority() -> None:
+    lanes: list[Lane] = []
+
+    class Noting(Model):
+        async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
+            lanes.append(lane)
+            return await super().encode(texts, lane=lane)
+
+    async with watched(Noting()) as encoder:
+        await encoder.probe()
+    assert set(lanes) == {Lane.INGEST}
+
+
+async def test_after_a_reconnect_it_asks_again_long_before_its_turn() -> None:
+    connections, spells = 1, list[float]()
+    events: list[Event] = []
+    encoder = CanaryEncoder(
+        Model(), EXPECT, seconds=3600, connections=lambda: connections, sink=events.append
+    )
+    await encoder.aclose()  # its own watch; this one is told when to wake
+
+    async def pause(seconds: float) -> None:
+        nonlocal connections
+        spells.append(seconds)
+        await asyncio.sleep(0)
+        if len(spells) == 3:
+            connections += 1
+        if len(spells) == 5:
+            raise asyncio.CancelledError
+
+    events.clear()
+    with pytest.raises(asyncio.CancelledError):
+        await encoder.watch(pause)
+    assert max(spells) <= RECONNECT_SECONDS * 1.2
+    assert len([event for event in events if isinstance(event, CanaryFinished)]) == 2

@@ -213,3 +213,31 @@ async def test_the_encoder_runs_it_and_readiness_and_metrics_tell() -> None:
 def test_the_long_canary_is_longer_than_the_window_and_short_enough_for_the_model() -> None:
     assert 257 < len(LONG.split()) < LONG_TOKENS
     assert long_canary(ALL_MINILM_L6_V2) == ""
+
+
+async def test_a_replica_that_was_restarted_is_asked_soon_and_not_in_its_turn() -> None:
+    """`pause` stands for the time: the turn is 300 s away, the new connection is seen in seconds."""
+    events: list[Event] = []
+    spells: list[float] = []
+    with TEIStub() as served:
+        async with pool_of(served, expect=WATCHED, events=events) as pool:
+            canary = canary_over(pool, events)
+            (replica,) = pool.pool.replicas
+            await replica.meet()
+            await canary.probe(replica)
+
+            async def pause(seconds: float) -> None:
+                spells.append(seconds)
+                if len(spells) == 2:
+                    served.__exit__(None, None, None)  # the old process ends, a new one begins
+                    served.__enter__()
+                    await replica.client.verify(anew=True)
+                if len(spells) == 4:
+                    raise asyncio.CancelledError
+
+            before = len([e for e in events if isinstance(e, CanaryFinished)])
+            with pytest.raises(asyncio.CancelledError):
+                await canary.watch(pause)
+    asked = [event for event in events if isinstance(event, CanaryFinished)][before:]
+    assert [event.outcome for event in asked] == ["ok"]
+    assert max(spells) <= RECONNECT_SECONDS * 1.2

@@ -5,7 +5,7 @@ to be right; the gaps to what wrong ones give are wide (another model, no Dense 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Final
 
@@ -32,6 +32,13 @@ class Bars:
     top: Mapping[int, float]
     golden: float
     source: str
+
+    def as_facts(self) -> dict[str, object]:
+        """Every bar by name, its dtype and source too, for a report."""
+        facts: dict[str, object] = {
+            each.name: getattr(self, each.name) for each in fields(self) if each.name != "top"
+        }
+        return {**facts, **{f"top_{depth}": least for depth, least in self.top.items()}}
 
 
 def _top(first: float, five: float, ten: float) -> Mapping[int, float]:

@@ -76,7 +76,7 @@ def _candidate(one: Comparison) -> dict[str, Any]:
         "facts": dict(about.facts),
         "in_parity": one.ok,
         "cause": one.cause,
-        "bars": {"dtype": one.bars.dtype, "source": one.bars.source},
+        "bars": one.bars.as_facts(),
         "layers": [
             {
                 "layer": layer.layer,

@@ -215,6 +215,34 @@ async def test_llama_cpp_is_in_parity_and_a_file_without_dense_layers_is_not(
     assert report.comparisons[0].bars.dtype == "float32"
 
 
+def test_the_command_holds_a_gguf_server_against_the_checkpoint(
+    square_gemma: Path, square_gguf: Path, tmp_path: Path
+) -> None:
+    """`gateway parity` as an operator runs it over llama.cpp: green, and red without Dense layers."""
+    pytest.importorskip("xllamacpp", reason="needs the extra `dev`")
+    write_profile(SQUARE, tmp_path / "profiles.toml")
+    shell = Shell(tmp_path, encoder="openai", store="memory")
+    bare = write_gguf(square_gemma, tmp_path / "no-dense.gguf", dense=False)
+    told: dict[Path, Any] = {}
+    for file in (square_gguf, bare):
+        with LlamaServer(file) as server:
+            settings = {
+                **profile_of(tmp_path),
+                "GATEWAY_PROFILE": SQUARE.name,
+                "GATEWAY_OPENAI__URL": server.url,
+                "GATEWAY_OPENAI__TOKENIZER": str(square_gemma),
+            }
+            arguments = ("--reference", str(square_gemma), "--json", "-")
+            told[file] = shell.run("parity", *arguments, **settings)
+    assert told[square_gguf].code == 0, told[square_gguf].err
+    (candidate,) = told[square_gguf].json["candidates"]
+    figures = {one["layer"]: one["figures"] for one in candidate["layers"]}
+    assert figures["vectors"]["cosine_min"] > 0.99999
+    assert candidate["bars"]["cosine_min"] == 0.99999
+    assert candidate["bars"]["top_10"] == 0.99
+    assert told[bare].code == 1, told[bare].err
+
+
 @asynccontextmanager
 async def llama(file: Path, tokenizer: Path) -> AsyncGenerator[OpenAIEncoder, None]:
     expect = Expectation((SQUARE.model_id,), HIDDEN, SQUARE.max_tokens, SQUARE.dtypes)

@@ -129,5 +129,19 @@ def _made_of(report: Report) -> str:
         **{f"reference {name}": text for name, text in report.made_by.items()},
         **report.versions,
         **{f"bars of {dtype}": source for dtype, source in sources.items()},
+        **_numbers(report),
     }
     return f"<section><h2>Made of</h2>{facts_table(facts)}</section>"
+
+
+def _numbers(report: Report) -> dict[str, str]:
+    """Every bar as a number, by dtype."""
+    found = {one.bars.dtype: one.bars.as_facts() for one in report.comparisons}
+    return {
+        f"bars of {dtype} in numbers": ", ".join(
+            f"{name.replace('_', ' ')} {value:g}"
+            for name, value in facts.items()
+            if isinstance(value, float)
+        )
+        for dtype, facts in found.items()
+    }

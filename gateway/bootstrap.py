@@ -191,12 +191,16 @@ def _require_reranker(settings: Settings) -> None:
 
 def served_space(settings: Settings, profile: ModelProfile, kind: str | None = None) -> str:
     """Fingerprint of the vectors that an encoder (the configured one) makes; opens nothing."""
+    kind = kind or settings.encoder_kind
+    if kind == "minilm":
+        from gateway.encoders.minilm import MODEL_FILE  # noqa: PLC0415
+
+        return fingerprint(profile, quantization="int8", weights_sha256=MODEL_FILE.sha256)
     marks = {
         "fake": {"variant": "fake"},
-        "minilm": {"quantization": "int8"},
         "openai": {"quantization": settings.openai.quantization or ""},
     }
-    return fingerprint(profile, **marks.get(kind or settings.encoder_kind, {}))
+    return fingerprint(profile, **marks.get(kind, {}))
 
 
 def require_default_task(settings: Settings, profile: ModelProfile) -> None:

@@ -31,8 +31,8 @@ class EncoderInfo:
     `kind` is its source (tei, local, minilm, fake), `model_id` what it serves, `size` the length of
     its full vectors, `max_tokens` the longest input including special tokens, `variant` a mark that
     makes a space of its own ("" for the real model, "fake" for made-up vectors), `quantization` the
-    kind of quantised weights, another space too ("" for full precision, "int8", "q8_0"), `languages` the
-    ISO 639-1 codes it is fit for (empty: many), `details` small facts for `/info`.
+    kind of quantised weights, another space too ("" for full precision, "int8", "q8_0"),
+    `weights_sha256` the digest of the weights where the encoder knows it, `languages` the ISO 639-1 codes it is fit for (empty: many), `details` small facts for `/info`.
     """
 
     kind: str
@@ -42,6 +42,7 @@ class EncoderInfo:
     dtype: str = "float32"
     variant: str = ""
     quantization: str = ""
+    weights_sha256: str = ""
     languages: tuple[str, ...] = ()
     details: tuple[tuple[str, str], ...] = ()
 

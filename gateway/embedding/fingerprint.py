@@ -17,7 +17,11 @@ _UNPRINTED: Final = re.compile(r"[^a-z0-9._-]+")
 
 
 def ingredients(
-    profile: "ModelProfile", *, variant: str = "", quantization: str = ""
+    profile: "ModelProfile",
+    *,
+    variant: str = "",
+    quantization: str = "",
+    weights_sha256: str = "",
 ) -> dict[str, Any]:
     """Return what the digest is taken over, as JSON values by name.
 
@@ -38,20 +42,37 @@ def ingredients(
         "normalized": True,
         "variant": variant,
     }
-    known = {"weights_sha256": profile.weights_sha256, "quantization": quantization}
+    weights = weights_sha256 or profile.weights_sha256
+    known = {"weights_sha256": weights, "quantization": quantization}
     return parts | {name: value for name, value in known.items() if value}
 
 
-def fingerprint(profile: "ModelProfile", *, variant: str = "", quantization: str = "") -> str:
-    """Name a space: the model, its marks, and 64 bits of sha256 over the ingredients."""
-    parts = ingredients(profile, variant=variant, quantization=quantization)
+def fingerprint(
+    profile: "ModelProfile",
+    *,
+    variant: str = "",
+    quantization: str = "",
+    weights_sha256: str = "",
+) -> str:
+    """Name a space: the model, its marks, and 64 bits of sha256 over the ingredients.
+
+    `weights_sha256` is what an encoder knows of its weights; the profile's own otherwise.
+    """
+    parts = ingredients(
+        profile, variant=variant, quantization=quantization, weights_sha256=weights_sha256
+    )
     marks = [mark for mark in (variant, quantization) if mark]
     return f"{'+'.join([_label(profile.model_id), *marks])}:{_digest(parts)}"
 
 
 def space_of(profile: "ModelProfile", info: EncoderInfo) -> str:
     """Name the space of the vectors that an encoder makes for a profile."""
-    return fingerprint(profile, variant=info.variant, quantization=info.quantization)
+    return fingerprint(
+        profile,
+        variant=info.variant,
+        quantization=info.quantization,
+        weights_sha256=info.weights_sha256,
+    )
 
 
 def prompt_set(profile: "ModelProfile") -> str:

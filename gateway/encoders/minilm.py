@@ -43,6 +43,7 @@ _INFO: Final = EncoderInfo(
     max_tokens=256,
     dtype="int8",
     quantization="int8",
+    weights_sha256=MODEL_FILE.sha256,
     languages=("en",),
     details=(
         ("weights", f"{MODEL_FILE.package} {MODEL_FILE.version}"),

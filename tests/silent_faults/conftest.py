@@ -72,13 +72,16 @@ def _tell_the_fault(request: pytest.FixtureRequest) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the number: a row is caught when all its tests passed."""
+    """Print the number: a row is caught when all its tests passed, and counts when one was skipped."""
     good: dict[str, bool] = {}
-    for outcome in ("passed", "failed", "error", "xfailed", "xpassed"):
+    skipped: set[str] = set()
+    for outcome in ("passed", "failed", "error", "xfailed", "xpassed", "skipped"):
         for report in terminalreporter.getreports(outcome):
             for name, fault in getattr(report, "user_properties", []):
                 if name == MARK:
                     good[fault] = good.get(fault, True) and outcome == "passed"
+                    if outcome == "skipped":
+                        skipped.add(fault)
     controls = {fault.id for fault in CATALOGUE if fault.control}
     tried = [caught for fault, caught in good.items() if fault not in controls]
     accepted = [caught for fault, caught in good.items() if fault in controls]
@@ -86,3 +89,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_sep("=", "silent faults")
         terminalreporter.write_line(f"silent faults caught / tried: {sum(tried)} / {len(tried)}")
         terminalreporter.write_line(f"controls accepted: {sum(accepted)} / {len(accepted)}")
+        if not_run := sorted(fault for fault in skipped if not good[fault]):
+            terminalreporter.write_line(f"tried by no test here (skipped): {', '.join(not_run)}")

@@ -16,6 +16,7 @@ from gateway.embedding.catalog import (
 from gateway.embedding.fingerprint import fingerprint, ingredients, prompt_set, space_of
 from gateway.embedding.profile import Golden, ModelProfile, PublishedScore, TitleRule
 from gateway.encoders.fake import FakeEncoder
+from gateway.encoders.minilm import MODEL_FILE
 from gateway.errors import ConfigurationError
 from gateway.ports import EncoderInfo
 
@@ -162,3 +163,11 @@ def _digest(profile: ModelProfile) -> str:
 def _plain(value: object) -> object:
     """What of a value counts: a title's mark decides nothing."""
     return (value.before, value.after) if isinstance(value, TitleRule) else value
+
+
+def test_the_weights_of_the_embedded_model_are_part_of_its_space() -> None:
+    info = EncoderInfo("minilm", ALL_MINILM_L6_V2.model_id, 384, 256, quantization="int8")
+    known = replace(info, weights_sha256=MODEL_FILE.sha256)
+    assert space_of(ALL_MINILM_L6_V2, known) == "all-minilm-l6-v2+int8:3d9b3b63f5f265b6"
+    other = replace(info, weights_sha256="0" * 64)
+    assert len({space_of(ALL_MINILM_L6_V2, each) for each in (info, known, other)}) == 3

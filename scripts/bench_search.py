@@ -85,7 +85,8 @@ class Corpus:
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
     def texts(self, count: int, words: int, seed: int) -> list[str]:
-        drawn = np.random.default_rng(seed).choice(WORDS, size=(count, words), p=self._weights)
+        rng = np.random.default_rng(seed)
+        drawn: list[list[int]] = rng.choice(WORDS, size=(count, words), p=self._weights).tolist()
         return [" ".join(self._words[word] for word in row) for row in drawn]
 
     def batches(self, points: int) -> Iterator[list[EmbeddedChunk]]:

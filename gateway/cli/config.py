@@ -6,10 +6,10 @@ import typer
 from pydantic import SecretStr
 from rich.table import Table
 
-from gateway.bootstrap import require_consistent
 from gateway.cli.common import Config, Json, Set, fail, out, print_json, read_settings
 from gateway.errors import GatewayError
 from gateway.settings import Layer, Settings, known_paths, layers, variable_name
+from gateway.wiring.consistency import require_consistent
 
 app = typer.Typer(no_args_is_help=True, help="Show or check the settings in force.")
 

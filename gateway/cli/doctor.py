@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.bootstrap import require_consistent
 from gateway.cli.common import (
     ASKED_WRONGLY,
     FAILED,
@@ -20,6 +19,7 @@ from gateway.cli.common import (
 )
 from gateway.errors import GatewayError
 from gateway.observability.logs import configure_logs
+from gateway.wiring.consistency import require_consistent
 
 if TYPE_CHECKING:
     from gateway.doctor import Finding

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.bootstrap import Runtime, open_generator
+from gateway.bootstrap import Runtime
 from gateway.cli.common import (
     Collection,
     Config,
@@ -26,6 +26,7 @@ from gateway.evaluation.making import Draft, sample_chunks, write_questions
 from gateway.ports import Generator
 from gateway.retrieval.options import SearchOptions
 from gateway.retrieval.query import Group
+from gateway.wiring.models import open_generator
 
 app = typer.Typer(no_args_is_help=True, help="Make and check golden sets: judged queries.")
 SHOWN = 1_200

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from gateway.bootstrap import ENCODERS, served_space
 from gateway.cli.common import Config, Json, Set, fail, out, print_json, read_settings
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, CATALOG, find_profile, load_profiles
 from gateway.embedding.fingerprint import ingredients, prompt_set
 from gateway.embedding.profile import ModelProfile
 from gateway.errors import GatewayError
 from gateway.settings import Settings
+from gateway.wiring.consistency import served_space
+from gateway.wiring.encoders import ENCODERS
 
 app = typer.Typer(no_args_is_help=True, help="Show the model profiles: prompts, sizes, spaces.")
 

@@ -8,19 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.bootstrap import (
-    Runtime,
-    expectation,
-    open_encoder,
-    open_store,
-    require_consistent,
-)
+from gateway.bootstrap import Runtime
 from gateway.embedding.embedder import Embedder
 from gateway.embedding.profile import ModelProfile
 from gateway.errors import GatewayError
 from gateway.events import discard
 from gateway.ports import VectorStore
 from gateway.settings import Settings
+from gateway.wiring.consistency import require_consistent
+from gateway.wiring.encoders import expectation, open_encoder
+from gateway.wiring.stores import open_store
 
 if TYPE_CHECKING:
     from gateway.tei.direct import DirectServer

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from gateway.bootstrap import ENCODERS, require_consistent
 from gateway.domain.recording import Recording
 from gateway.embedding.catalog import (
     CATALOG,
@@ -28,6 +27,8 @@ from gateway.parity.progress import Progress, silent
 from gateway.parity.report import Report, make_report
 from gateway.parity.truth import Truth, ask_truth, recorded_truth
 from gateway.settings import Settings
+from gateway.wiring.consistency import require_consistent
+from gateway.wiring.encoders import ENCODERS
 
 if TYPE_CHECKING:
     from gateway.encoders.local import LocalEncoder

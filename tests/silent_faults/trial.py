@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from gateway.bootstrap import Runtime, join, open_encoder, open_runtime, require_consistent
+from gateway.bootstrap import Runtime, join, open_runtime
 from gateway.domain.documents import Document
 from gateway.embedding.embedder import Embedder
 from gateway.errors import CollectionMismatch, GatewayError
@@ -23,6 +23,8 @@ from gateway.ports import VectorStore
 from gateway.retrieval.options import SearchOptions
 from gateway.retrieval.query import Mode
 from gateway.settings import Settings, load_settings
+from gateway.wiring.consistency import require_consistent
+from gateway.wiring.encoders import open_encoder
 from tests.silent_faults.reference import LONG, SPACED, Reference, cosines
 from tests.support.tiny_corpus import ENGLISH, RUSSIAN
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.bootstrap import open_runtime, require_consistent
+from gateway.bootstrap import open_runtime
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, EMBEDDING_GEMMA_300M
 from gateway.embedding.embedder import Input
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.settings import load_settings
+from gateway.wiring.consistency import require_consistent
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.bootstrap import ENCODERS, load_recording, open_runtime, served_space
+from gateway.bootstrap import open_runtime
 from gateway.domain.recording import Recorded, Recording
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, EMBEDDING_GEMMA_2, EMBEDDING_GEMMA_300M
 from gateway.embedding.fingerprint import space_of
@@ -16,6 +16,9 @@ from gateway.encoders.minilm import _INFO as MINILM  # pyright: ignore[reportPri
 from gateway.errors import ConfigurationError, GatewayError, IntegrityError
 from gateway.ports import EncoderInfo
 from gateway.settings import Settings, load_settings
+from gateway.wiring.consistency import served_space
+from gateway.wiring.encoders import ENCODERS
+from gateway.wiring.recordings import load_recording
 
 pytestmark = pytest.mark.anyio
 

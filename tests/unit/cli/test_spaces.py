@@ -7,7 +7,6 @@ import pytest
 from qdrant_client import AsyncQdrantClient
 from typer.testing import CliRunner
 
-from gateway import bootstrap
 from gateway.cli.app import app
 from gateway.embedding.catalog import EMBEDDING_GEMMA_2, EMBEDDING_GEMMA_300M
 from gateway.events import Sink
@@ -15,6 +14,7 @@ from gateway.ports import VectorStore
 from gateway.settings import Settings
 from gateway.vectorstores.memory import MemoryStore
 from gateway.vectorstores.qdrant import QdrantStore
+from gateway.wiring import stores
 from tests.support.cli import Shell
 
 NAMES = (EMBEDDING_GEMMA_300M.name, EMBEDDING_GEMMA_2.name)
@@ -60,7 +60,7 @@ def test_elsewhere_another_gemma_may_neither_ingest_nor_search(
     async def opened(_settings: Settings, _sink: Sink) -> VectorStore:
         return store
 
-    monkeypatch.setitem(bootstrap.STORES, "memory", opened)
+    monkeypatch.setitem(stores.STORES, "memory", opened)
     monkeypatch.chdir(tmp_path)
     Path("mars.txt").write_text("Mars is the red planet.", encoding="utf-8")
     ingest, search = ["ingest", "mars.txt", "-c", "c"], ["search", "red", "-c", "c", "--json"]

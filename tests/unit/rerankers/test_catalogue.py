@@ -1,9 +1,9 @@
 import pytest
 
-from gateway.bootstrap import require_consistent
 from gateway.errors import ConfigurationError
 from gateway.rerankers.catalogue import DEFAULT_MODEL, require_served_by_tei
 from gateway.settings import load_settings
+from gateway.wiring.consistency import require_consistent
 
 
 @pytest.mark.parametrize(

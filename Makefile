@@ -92,7 +92,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo-installed: $(INPUTS) | $(VENV)/bin/python
 	@echo "Installing the gateway into $(VENV) (about 430 MB; a minute or two the first time) ..."
-	@$(PIP) install -q -c constraints.txt -e '.[embedded]'
+	@$(PIP) install -q -c constraints.txt -e '.[embedded,eval]'
 	@touch $@
 
 $(VENV)/.dev-installed: $(INPUTS) scripts/install_torch.py | $(VENV)/bin/python

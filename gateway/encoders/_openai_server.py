@@ -29,7 +29,7 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.events import Sink
-from gateway.tei.goldens import RECORDED_COSINE
+from gateway.tei.goldens import bar_of, worst_cosine
 from gateway.tei.identity import Expectation
 from gateway.tei.line import Line
 from gateway.tei.refusals import BackendFailed, InputRejected
@@ -182,14 +182,12 @@ class OpenAIServer:
             answer = await self._line.call("probe", EMBEDDINGS, embeddings_body([text], model))
             rows.append(decode_embeddings(answer.body, 1)[0])
         self._require_size(rows[0])
-        cosine = float(
-            np.sum(shorten(np.concatenate(rows), recording.size) * recording.vectors, 1).min()
-        )
-        if not cosine >= RECORDED_COSINE["float32"]:
+        cosine, _ = worst_cosine(shorten(np.concatenate(rows), recording.size), recording.vectors)
+        bar = bar_of("float32")
+        if not cosine >= bar:
             raise UnsupportedServer(
                 f"the embedding server at {self.where} gives a recorded text a vector of cosine "
-                f"{cosine:.5f} to the reference's, at least {RECORDED_COSINE['float32']} is right: "
-                "it serves another model, revision or quantisation, or lacks Dense layers; serve "
+                f"{cosine:.5f} to the reference's, at least {bar} is right: it serves another model, revision or quantisation, or lacks Dense layers; serve "
                 "the recorded model in full precision, or record what is served"
             )
 

@@ -2,9 +2,8 @@
 
 from typing import Final
 
-import numpy as np
-
 from gateway.domain.recording import Recording
+from gateway.domain.vectors import shorten
 from gateway.errors import (
     IntegrityError,
     UpstreamOverloaded,
@@ -12,7 +11,7 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.ports import Encoder, Lane
-from gateway.tei.goldens import RECORDED_COSINE
+from gateway.tei.goldens import bar_of, worst_cosine
 
 _AWAY: Final = (UpstreamUnavailable, UpstreamTimeout, UpstreamOverloaded)
 
@@ -23,25 +22,38 @@ async def require_recorded(encoder: Encoder, recording: Recording) -> None:
     Raises:
         IntegrityError: other tokens or other vectors than the reference's.
     """
-    texts = [item.rendered for item in recording.items]
+    await require_recorded_tokens(encoder, recording)
     try:
-        counts = await encoder.count_tokens(texts)
-        raw = (await encoder.encode(texts, lane=Lane.INGEST)).vectors
+        raw = (await encoder.encode(_texts(recording), lane=Lane.INGEST)).vectors
     except _AWAY:
         return
-    kind, wanted = encoder.info.kind, [len(item.token_ids) for item in recording.items]
-    for item, found, expected in zip(recording.items, counts, wanted, strict=True):
-        if found != expected:
-            raise IntegrityError(
-                f"encoder {kind!r} reads a recorded text of task {item.task!r} as {found} tokens, "
-                f"the reference as {expected}: it has another tokenizer"
-            )
-    unit = raw / np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), np.float32(1e-30))
-    worst = float(np.sum(unit * recording.vectors, axis=1).min())
-    bar = RECORDED_COSINE.get(encoder.info.dtype, RECORDED_COSINE["float32"])
-    if not worst >= bar:
+    cosine, _ = worst_cosine(shorten(raw, recording.size), recording.vectors)
+    bar = bar_of(encoder.info.dtype)
+    if not cosine >= bar:
         raise IntegrityError(
-            f"encoder {kind!r} gives a recorded text a vector of cosine {worst:.5f} to the "
-            f"reference's (at least {bar}): it runs another model, revision or quantisation; serve "
+            f"encoder {encoder.info.kind!r} gives a recorded text a vector of cosine {cosine:.5f} to "
+            f"the reference's (at least {bar}): it runs another model, revision or quantisation; serve "
             "the recorded model, or record it anew if the change is meant"
         )
+
+
+async def require_recorded_tokens(encoder: Encoder, recording: Recording) -> None:
+    """Compare token counts with a recording; a server that is away now is not compared.
+
+    Raises:
+        IntegrityError: other tokens than the reference's.
+    """
+    try:
+        counts = await encoder.count_tokens(_texts(recording))
+    except _AWAY:
+        return
+    for item, found in zip(recording.items, counts, strict=True):
+        if found != len(item.token_ids):
+            raise IntegrityError(
+                f"encoder {encoder.info.kind!r} reads a recorded text of task {item.task!r} as "
+                f"{found} tokens, the reference as {len(item.token_ids)}: it has another tokenizer"
+            )
+
+
+def _texts(recording: Recording) -> list[str]:
+    return [item.rendered for item in recording.items]

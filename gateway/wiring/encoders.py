@@ -53,15 +53,23 @@ async def open_encoder(settings: Settings, profile: ModelProfile, sink: Sink) ->
 
 
 async def _open_recorded(settings: Settings, profile: ModelProfile, sink: Sink) -> Encoder:
-    """Open an encoder and hold it against the recording; TEI's replicas are held each, and again."""
+    """Open an encoder and hold it against the recording.
+
+    TEI's replicas are held each, and again. An OpenAI server compares vectors itself, after a loss
+    too; its tokens are counted here.
+    """
     recording = load_recording(settings, profile)
     encoder = await ENCODERS[settings.encoder_kind](settings, profile, sink)
     if recording is None or settings.encoder_kind == "tei":
         return encoder
-    from gateway.encoders.recorded import require_recorded  # noqa: PLC0415
+    from gateway.encoders.recorded import (  # noqa: PLC0415
+        require_recorded,
+        require_recorded_tokens,
+    )
 
+    require = require_recorded_tokens if settings.encoder_kind == "openai" else require_recorded
     try:
-        await require_recorded(encoder, recording)
+        await require(encoder, recording)
     except BaseException:
         await encoder.aclose()
         raise

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from ir_measures import Qrel, ScoredDoc
@@ -15,11 +16,13 @@ from gateway.embedding.embedder import Embedder
 from gateway.embedding.profile import Task
 from gateway.embedding.texts import Input
 from gateway.errors import CollectionNotFound, InvalidRequest, UpstreamUnavailable
+from gateway.ports import VectorStore
 from gateway.retrieval import measuring
 from gateway.retrieval.collections import Collections
 from gateway.retrieval.measuring import COARSE_OVERSAMPLINGS, TuningPlan
 from gateway.retrieval.retrieve import coarse_candidates
 from gateway.retrieval.tuning import Tuner
+from gateway.vectorstores.edge import EdgeStore
 from gateway.vectorstores.memory import MemoryStore
 from tests.support.beir import mean_ndcg
 from tests.support.spectrum import SpectrumEncoder
@@ -50,11 +53,14 @@ class Bench:
         self.collections = Collections(self.embedder, self.store)
         self.tuner = Tuner(self.embedder, self.store, self.collections)
 
-    async def fill(self, *, coarse: int | None = 128, topics: int = TOPICS) -> CollectionSpec:
-        spec = await self.collections.create("docs", size=768, coarse=coarse)
+    async def fill(
+        self, *, coarse: int | None = 128, topics: int = TOPICS, store: VectorStore | None = None
+    ) -> CollectionSpec:
+        held = store or self.store
+        spec = await Collections(self.embedder, held).create("docs", size=768, coarse=coarse)
         for topic in range(topics):
             texts = [f"topic{topic} word{topic}x{index} more{index}" for index in range(EACH)]
-            await self.store.upsert("docs", await self._embedded(f"d{topic}", texts))
+            await held.upsert("docs", await self._embedded(f"d{topic}", texts))
         return spec
 
     async def _embedded(self, document: str, texts: Sequence[str]) -> list[EmbeddedChunk]:
@@ -216,3 +222,25 @@ def test_bytes_of_a_chunk_follow_from_its_layout(
     size = footprint(spec, indexed=indexed)
     assert (size.originals, size.quantized, size.graph, size.searched) == want
     assert size.total == sum(want[:3])
+
+
+async def test_an_index_is_tuned_by_kind_over_the_embedded_engine(tmp_path: Path) -> None:
+    """Each kind of copies is built and measured; what is chosen is kept, and searched with."""
+    bench = Bench()
+    store = await EdgeStore.open(tmp_path, index_from=300)
+    tuner = Tuner(bench.embedder, store, Collections(bench.embedder, store))
+    kinds = (Quantization.NONE, Quantization.INT8, Quantization.BINARY)
+    try:
+        before = await bench.fill(coarse=None, store=store)
+        report = await tuner.tune("docs", replace(PLAN, queries=20, kinds=kinds))
+        assert report.indexed
+        assert {trial.tuning.quantization for trial in report.trials} == set(kinds)
+        binary = [t for t in report.trials if t.tuning.quantization is Quantization.BINARY]
+        assert len(binary) > 1, "one bit a component needs more candidates"
+        assert report.chosen is not None
+        assert report.chosen.recall >= 0.99
+        assert (await store.spec("docs")).tuning == report.chosen.tuning
+        assert replace(await store.spec("docs"), tuning=before.tuning) == before
+        assert [info.spec.name for info in await store.list_collections()] == ["docs"]
+    finally:
+        await store.aclose()

@@ -250,7 +250,7 @@ class QdrantSettings(Section):
 
 
 class EdgeSettings(Section):
-    """The embedded engine (extra `embedded`), used when no Qdrant URL is set."""
+    """The embedded engine, used when no Qdrant URL is set."""
 
     flush_seconds: float = Field(
         default=3.0, gt=0, description="Longest time between flushes to disk"

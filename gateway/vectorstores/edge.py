@@ -4,7 +4,6 @@ An acknowledged write is in the engine's log and survives `kill -9`; with `sync_
 the disk itself, and several writers share one flush.
 """
 
-import importlib.util
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +30,7 @@ from gateway.domain.search import (
     StageScore,
     StoreQuery,
 )
-from gateway.errors import CollectionNotFound, MissingExtra, UpstreamError
+from gateway.errors import CollectionNotFound, UpstreamError
 from gateway.events import Sink, discard
 from gateway.ports import Health
 from gateway.vectorstores.conditions import compile_filter, optional_filter, wants_acorn
@@ -76,12 +75,9 @@ class EdgeStore:
         Collections of fewer than `index_from` chunks are searched exactly.
 
         Raises:
-            MissingExtra: qdrant-edge-py is not installed.
             StoreLocked: another process has the folder.
             UpstreamUnavailable: the worker did not come up.
         """
-        if importlib.util.find_spec("qdrant_edge") is None:
-            raise MissingExtra("the embedded store (qdrant-edge-py)", "embedded")
         options = WorkerOptions(
             root, flush_seconds, sync_writes, timeout_seconds, sink, index_from=index_from
         )

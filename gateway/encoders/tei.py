@@ -14,31 +14,21 @@ from gateway.encoders._cut import Span, cut
 from gateway.encoders._tei_cut import cut_by_server
 from gateway.encoders._tei_tokens import load_tokens, require_same_tokens
 from gateway.encoders._tokens import ExactTokens
-from gateway.errors import (
-    ConfigurationError,
-    GatewayError,
-    UnsupportedServer,
-    UpstreamOverloaded,
-    UpstreamTimeout,
-    UpstreamUnavailable,
-)
 from gateway.events import Sink, discard
 from gateway.ports import EncoderInfo, Encoding, Health, Lane
 from gateway.tei.canary import Canary
 from gateway.tei.client import TEIClient
 from gateway.tei.delivery import Delivery
-from gateway.tei.discovery import Members, Resolve, resolve
+from gateway.tei.discovery import Resolve, resolve
+from gateway.tei.fleet import Fleet
 from gateway.tei.goldens import Agreement
 from gateway.tei.hedge import Hedge
 from gateway.tei.identity import Expectation, GoldenCheck
-from gateway.tei.line import Limits, require_url
-from gateway.tei.pool import Pool
+from gateway.tei.line import Limits
 from gateway.tei.replica import Replica
-from gateway.tei.together import together
 
 __all__ = ["Expectation", "GoldenCheck", "Limits", "TEIEncoder", "Wiring"]
 
-HEALTH_SECONDS: Final = 6.0
 REMEMBERED_COUNTS: Final = 1024
 
 
@@ -71,20 +61,27 @@ class TEIEncoder:
 
     def __init__(
         self,
-        pool: Pool,
-        delivery: Delivery,
-        members: Members,
+        urls: Sequence[str],
         expect: Expectation,
         tokens: ExactTokens | None,
+        wiring: Wiring,
+        sink: Sink,
     ) -> None:
-        """Join opened parts; call it on the event loop's thread."""
-        self._pool: Final = pool
-        self._delivery: Final = delivery
-        self._members: Final = members
+        """Join the parts; nothing is asked yet. Call it on the event loop's thread."""
+        self._fleet: Final = Fleet(
+            urls,
+            _maker(expect, wiring, sink),
+            limits=wiring.limits,
+            sink=sink,
+            resolve=wiring.resolve,
+            check=self._check_tokens,
+        )
+        self._pool: Final = self._fleet.pool
+        hedge = Hedge(sink) if wiring.hedge else None
+        self._delivery: Final = Delivery(self._pool, size=expect.size, hedge=hedge)
         self._expect: Final = expect
         self._tokens: Final = tokens
         self._tokens_checked = tokens is None
-        self._tasks: Final[list[asyncio.Task[None]]] = []
         self._loop: Final = asyncio.get_running_loop()
         self._loop_thread: Final = get_ident()
 
@@ -107,30 +104,17 @@ class TEIEncoder:
             UnsupportedServer: every replica answers, and none would answer rightly.
             ConfigurationError: no address, a malformed one, a wrong key, or another tokenizer.
         """
-        if not urls:
-            raise ConfigurationError("no TEI address is set: set tei.urls")
-        for url in urls:
-            require_url(url)
         tokens = None
         if tokenizer is not None:
             tokens = await asyncio.to_thread(
                 load_tokens, tokenizer, expect.model_ids, expect.max_tokens
             )
-        members = Members(urls, _maker(expect, wiring, sink), wiring.resolve)
-        await members.refresh()
-        pool = Pool(members.replicas, limits=wiring.limits, sink=sink)
-        delivery = Delivery(pool, size=expect.size, hedge=Hedge(sink) if wiring.hedge else None)
-        encoder = cls(pool, delivery, members, expect, tokens)
-        try:
-            await encoder._meet_all()
-        except BaseException:
-            await encoder.aclose()
-            raise
-        if wiring.discovery_seconds and members.may_change:
-            encoder._tasks.append(asyncio.create_task(encoder._follow(wiring.discovery_seconds)))
+        encoder = cls(urls, expect, tokens, wiring, sink)
+        await encoder._fleet.open(discovery_seconds=wiring.discovery_seconds)
         if wiring.canary_seconds:
+            pool = encoder._pool
             canary = Canary(lambda: pool.replicas, seconds=wiring.canary_seconds, sink=sink)
-            encoder._tasks.append(asyncio.create_task(canary.watch()))
+            encoder._fleet.watch(canary.watch())
         return encoder
 
     @property
@@ -197,14 +181,10 @@ class TEIEncoder:
 
     async def health(self) -> Health:
         """Ask every replica; one that is verified and well is enough."""
-        states = await asyncio.gather(*map(self._state, self._pool.replicas))
-        return Health("tei", any(ok for ok, _ in states), "; ".join(told for _, told in states))
+        return await self._fleet.health("tei")
 
     async def aclose(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._members.aclose()
+        await self._fleet.aclose()
 
     async def _byte_spans(self, text: str) -> Sequence[Span]:
         (row,) = await self._pool.tokens([text])
@@ -213,45 +193,11 @@ class TEIEncoder:
             for token in row
         ]
 
-    async def _meet_all(self) -> None:
-        """Verify the replicas at start-up: those that are away may come later, wrong ones may not."""
-        errors = await together([_met(one) for one in self._pool.replicas])
-        wrong = [error for error in errors if isinstance(error, ConfigurationError)]
-        if len(wrong) == len(errors):
-            raise wrong[0]
-        if not self._tokens_checked and self._pool.ready():
-            await self._check_tokens()
-
     async def _check_tokens(self) -> None:
-        assert self._tokens is not None
-        await require_same_tokens(self._tokens, self._pool)
-        self._tokens_checked = True
-
-    async def _follow(self, seconds: float) -> None:
-        """Keep the pool equal to what the names resolve to."""
-        while True:
-            await asyncio.sleep(seconds)
-            new = await self._members.refresh()
-            kept = tuple(one for one in self._members.replicas if one not in new)
-            self._pool.replicas = kept or self._members.replicas
-            await together([_met(one) for one in new])
-            self._pool.replicas = self._members.replicas
-
-    async def _state(self, replica: Replica) -> tuple[bool, str]:
-        try:
-            async with asyncio.timeout(HEALTH_SECONDS):
-                if not replica.ready or replica.client.known is None:
-                    await replica.meet()
-                if not self._tokens_checked:
-                    await self._check_tokens()
-                state = await replica.client.health()
-        except TimeoutError:
-            return False, f"{replica.where}: no answer in {HEALTH_SECONDS:g} s"
-        except GatewayError as exc:
-            told = str(exc)
-            return False, told if replica.where in told else f"{replica.where}: {told}"
-        version = replica.client.known.version if replica.client.known else "unknown"
-        return True, f"{replica.where}: TEI {version} {state}"
+        """Compare the tokenizer here with a server's, once."""
+        if self._tokens is not None and not self._tokens_checked:
+            await require_same_tokens(self._tokens, self._pool)
+            self._tokens_checked = True
 
 
 def _maker(expect: Expectation, wiring: Wiring, sink: Sink) -> Callable[[str, str | None], Replica]:
@@ -274,14 +220,3 @@ def _maker(expect: Expectation, wiring: Wiring, sink: Sink) -> Callable[[str, st
         )
 
     return make
-
-
-async def _met(replica: Replica) -> GatewayError | None:
-    """Verify a replica; returns why it is left out. One that is no TEI at all is a wrong one."""
-    try:
-        await replica.meet()
-    except (UpstreamUnavailable, UpstreamTimeout, UpstreamOverloaded, ConfigurationError) as exc:
-        return exc
-    except GatewayError as exc:
-        return UnsupportedServer(f"{replica.where} does not answer as TEI does: {exc}")
-    return None

@@ -1,7 +1,7 @@
 """The replicas behind a list of URLs: met at start, followed when their names change, closed."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from gateway.errors import (
@@ -24,10 +24,14 @@ from gateway.tei.together import together
 HEALTH_SECONDS: Final = 6.0
 
 
+async def nothing() -> None:
+    """There is no more to check."""
+
+
 class Fleet:
     """A pool whose members come and go with the addresses of their names."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each is given by name
         self,
         urls: Sequence[str],
         make: Callable[[str, str | None], Replica],
@@ -35,9 +39,12 @@ class Fleet:
         limits: Limits,
         sink: Sink,
         resolve: Resolve = resolve,
+        check: Callable[[], Awaitable[None]] = nothing,
         service: str = SERVICE,
     ) -> None:
         """Prepare; nothing is asked before `open`. `make` makes the replica of a URL and an address.
+
+        `check` is what else must hold once a replica is met, at start and whenever health is asked.
 
         Raises:
             ConfigurationError: no address, or a malformed one.
@@ -46,6 +53,7 @@ class Fleet:
             raise ConfigurationError(f"no TEI address is set: set {service}.urls")
         for url in urls:
             require_url(url)
+        self._check: Final = check
         self.pool: Final = Pool((), limits=limits, sink=sink, service=service)
         self._members: Final = Members(urls, make, resolve)
         self._tasks: Final[list[asyncio.Task[None]]] = []
@@ -75,7 +83,7 @@ class Fleet:
 
     async def health(self, name: str) -> Health:
         """Ask every replica; one that is verified and well is enough."""
-        states = await asyncio.gather(*map(_state, self.pool.replicas))
+        states = await asyncio.gather(*map(self._state, self.pool.replicas))
         return Health(name, any(ok for ok, _ in states), "; ".join(told for _, told in states))
 
     async def aclose(self) -> None:
@@ -90,6 +98,8 @@ class Fleet:
         wrong = [error for error in errors if isinstance(error, ConfigurationError)]
         if len(wrong) == len(errors):
             raise wrong[0]
+        if self.pool.ready():
+            await self._check()
 
     async def _follow(self, seconds: float) -> None:
         """Keep the pool equal to what the names resolve to."""
@@ -101,6 +111,21 @@ class Fleet:
             await together([met(one) for one in new])
             self.pool.replicas = self._members.replicas
 
+    async def _state(self, replica: Replica) -> tuple[bool, str]:
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                if not replica.ready or replica.client.known is None:
+                    await replica.meet()
+                await self._check()
+                state = await replica.client.health()
+        except TimeoutError:
+            return False, f"{replica.where}: no answer in {HEALTH_SECONDS:g} s"
+        except GatewayError as exc:
+            told = str(exc)
+            return False, told if replica.where in told else f"{replica.where}: {told}"
+        version = replica.client.known.version if replica.client.known else "unknown"
+        return True, f"{replica.where}: TEI {version} {state}"
+
 
 async def met(replica: Replica) -> GatewayError | None:
     """Verify a replica; returns why it is left out. One that is no TEI at all is a wrong one."""
@@ -111,18 +136,3 @@ async def met(replica: Replica) -> GatewayError | None:
     except GatewayError as exc:
         return UnsupportedServer(f"{replica.where} does not answer as TEI does: {exc}")
     return None
-
-
-async def _state(replica: Replica) -> tuple[bool, str]:
-    try:
-        async with asyncio.timeout(HEALTH_SECONDS):
-            if not replica.ready or replica.client.known is None:
-                await replica.meet()
-            state = await replica.client.health()
-    except TimeoutError:
-        return False, f"{replica.where}: no answer in {HEALTH_SECONDS:g} s"
-    except GatewayError as exc:
-        told = str(exc)
-        return False, told if replica.where in told else f"{replica.where}: {told}"
-    version = replica.client.known.version if replica.client.known else "unknown"
-    return True, f"{replica.where}: TEI {version} {state}"

@@ -64,14 +64,16 @@ def _runs(report: Report) -> str:
 
 
 def _row(run: Run, names: Sequence[str], *, best: bool) -> str:
-    cells = [str(run.configuration.size)]
+    words = run.configuration.stage.startswith("lexical")  # no vector is searched
+    cells = ["" if words else str(run.configuration.size)]
     for name in names:
         value = run.metrics.get(name)
         spread = run.intervals.get(name) if name == PRIMARY else None
         half = "" if spread is None else f" ± {(spread.high - spread.low) / 2:.3f}"
         cells.append("" if value is None else f"{value:.4f}{half}")
     latency = run.latency
-    cells += [f"{latency.p50_ms:.1f}", f"{latency.p95_ms:.1f}", str(run.index.searched_bytes)]
+    size = "" if words else str(run.index.searched_bytes)
+    cells += [f"{latency.p50_ms:.1f}", f"{latency.p95_ms:.1f}", size]
     shown = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
     kind = ' class="best"' if best else ""
     return f"<tr{kind}><th>{escape(run.name)}</th>{shown}</tr>"

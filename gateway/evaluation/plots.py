@@ -68,7 +68,7 @@ def intervals(runs: Sequence[Run]) -> str:
             tick(_TEXT - 10, at + 17, escape(run.name[:28]), "end"),
             f'<rect class="good" x="{_TEXT}" y="{at + 5}" width="{x(value) - _TEXT:.1f}" '
             'height="18" rx="2"/>',
-            f'<line class="axis" x1="{x(spread.low):.1f}" x2="{x(spread.high):.1f}" '
+            f'<line class="whisker" x1="{x(spread.low):.1f}" x2="{x(spread.high):.1f}" '
             f'y1="{at + 14}" y2="{at + 14}"/>',
             tick(x(spread.high) + 8, at + 18, f"{value:.3f}", "start"),
         ]

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from gateway.bootstrap import Runtime, open_runtime
 from gateway.settings import Settings
-from gateway.settings.sections import CacheSettings, EdgeSettings, QdrantSettings
+from gateway.settings.services import CacheSettings, EdgeSettings, QdrantSettings
 
 CACHE_BYTES: Final = 20_000_000_000
 """Room of the cache: 5 million vectors of 768 values."""

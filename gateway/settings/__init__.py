@@ -3,6 +3,7 @@
 `GATEWAY_TEI__URLS=http://a:80,http://b:80` sets `tei.urls`; in TOML it is `[tei] urls = [...]`.
 """
 
+from gateway.settings.fields import Section
 from gateway.settings.loading import (
     CONFIG_VARIABLE,
     Layer,
@@ -11,7 +12,7 @@ from gateway.settings.loading import (
     load_settings,
     variable_name,
 )
-from gateway.settings.sections import Section, ServerSettings, Settings
+from gateway.settings.sections import ServerSettings, Settings
 
 __all__ = [
     "CONFIG_VARIABLE",

@@ -10,7 +10,8 @@ from typing import Any, cast
 from pydantic import BaseModel, ValidationError
 
 from gateway.errors import ConfigurationError
-from gateway.settings.sections import Section, Settings
+from gateway.settings.fields import Section
+from gateway.settings.sections import Settings
 
 PREFIX = "GATEWAY_"
 CONFIG_VARIABLE = "GATEWAY_CONFIG"

@@ -11,12 +11,15 @@ import qdrant_edge as qe
 from gateway.domain.search import Eq, In
 from gateway.vectorstores.conditions import compile_filter
 from gateway.vectorstores.edge_engine import Engine, NoCollection
+from gateway.vectorstores.edge_files import write_spec
 from gateway.vectorstores.edge_wire import pack_ids
 from gateway.vectorstores.points import Points, to_points
-from gateway.vectorstores.schema import spec_to_json
+from gateway.vectorstores.schema import spec_from_json, spec_to_json
 from tests.contract.stores import SPEC, made, unit
 
 TAGS = 100
+LATER = ("lexical", "coarse", "tuning", "calibrations")
+"""What a collection's description did not have in its first form."""
 
 
 def put(engine: Engine, points: Points) -> None:
@@ -125,3 +128,28 @@ def test_a_flush_is_due_after_a_write_only(tmp_path: Path) -> None:
     assert engine.dirty
     engine.close()
     assert not engine.dirty
+
+
+def test_a_collection_of_an_earlier_gateway_is_opened_and_searched(tmp_path: Path) -> None:
+    """Its description knows no words, short vectors or tuning, and its shard has another policy."""
+    spec = {key: value for key, value in spec_to_json(SPEC).items() if key not in LATER}
+    folder = tmp_path / "collections" / SPEC.name
+    folder.mkdir(parents=True)
+    vectors = qe.EdgeVectorParams(
+        size=SPEC.size,
+        distance=qe.Distance.Dot,
+        hnsw_config=qe.HnswIndexConfig(m=16, ef_construct=100, full_scan_threshold=80_000),
+        quantization_config=qe.ScalarQuantizationConfig(type=qe.ScalarType.Int8, quantile=0.99),
+    )
+    shard = qe.EdgeShard.create(str(folder / "shard"), qe.EdgeConfig(vectors={"dense": vectors}))
+    shard.flush()
+    shard.close()
+    write_spec(folder, spec)
+
+    engine = Engine(tmp_path)
+    (stored,) = engine.specs()
+    assert spec_from_json(stored) == SPEC
+    points = to_points(SPEC, [made("d", 0, vector=unit(3))])
+    engine.upsert(SPEC.name, pack_ids(points.ids), points.vectors.tobytes(), points.payloads)
+    assert nearest(engine, unit(3), None) == {points.ids[0].bytes}
+    engine.close()

@@ -111,6 +111,16 @@ class TEIClient:
         """How many connections were tried so far: after another one, another server may answer."""
         return self._line.opened
 
+    async def look_again(self) -> None:
+        """Where a connection opened since the last look may end at another server, ask who it is.
+
+        Raises:
+            UnsupportedServer: another one answers, and it does not meet the expectation.
+            UpstreamError: it could not be asked.
+        """
+        if self._gate.may_be_another:
+            await self._gate.check()
+
     async def repeat(self, turn: int) -> Look | None:
         """Ask again for vectors that are known; see `Gate.repeat`."""
         return await self._gate.repeat(turn)

@@ -114,10 +114,8 @@ class Fleet:
     async def _state(self, replica: Replica) -> tuple[bool, str]:
         try:
             async with asyncio.timeout(HEALTH_SECONDS):
-                if not replica.ready or replica.client.known is None:
-                    await replica.meet()
+                state = await replica.health()
                 await self._check()
-                state = await replica.client.health()
         except TimeoutError:
             return False, f"{replica.where}: no answer in {HEALTH_SECONDS:g} s"
         except GatewayError as exc:

@@ -58,6 +58,11 @@ class Gate:
         self._opened_before = 0
         self._checking = Shared(self._check)
 
+    @property
+    def may_be_another(self) -> bool:
+        """Whether a connection was opened since the last check."""
+        return self._line.opened != self._checked_connections
+
     async def ask(self) -> Info:
         """Ask `/info`, without believing it."""
         return decode_info((await self._line.call("info", "/info")).body)
@@ -102,7 +107,7 @@ class Gate:
             raise
         finally:
             self._calls -= 1
-        if self._line.opened == self._checked_connections:
+        if not self.may_be_another:
             return answer
         # a full server is asked again here, so that the work behind the answer is not done twice
         patience = Patience(CHECK_SECONDS, CHECK_SECONDS, Clock(CHECK_SECONDS))

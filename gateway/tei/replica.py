@@ -44,6 +44,8 @@ BYTES_PER_TOKEN: Final = 4
 CANARY_INPUTS: Final = 16
 CANARY_TOKENS: Final = 1_024
 """What a canary takes of the window while it asks; it asks one batch after the other."""
+LOOK_SECONDS: Final = 3.0
+"""How long a question after its health waits to hear who a busy server is."""
 
 
 class Replica:
@@ -164,6 +166,20 @@ class Replica:
         """
         await self._verify(anew=not self.ready)
 
+    async def health(self) -> str:
+        """Ask how it is, and who, where another server may answer by now; a wrong one is left out.
+
+        Raises:
+            GatewayError: it is down, ill or the wrong one.
+        """
+        if not self.ready or self.client.known is None:
+            await self.meet()
+        state = await self.client.health()
+        with suppress(TimeoutError, UpstreamOverloaded):  # it works; its answers are held back anyhow
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self._examined(self.client.look_again())
+        return state
+
     async def prove(self) -> bool:
         """Have the server examined anew; one that fails is left out."""
         with suppress(GatewayError):  # kept in `error`
@@ -198,9 +214,14 @@ class Replica:
         await self.client.aclose()
 
     async def _verify(self, *, anew: bool) -> None:
+        await self._examined(self.client.verify(anew=anew))
+        self._succeed()
+
+    async def _examined(self, look: Awaitable[object]) -> None:
+        """Leave it out where a look at who it is fails."""
         self._uses += 1
         try:
-            await self.client.verify(anew=anew)
+            await look
         except UpstreamOverloaded:
             raise  # alive, and not asked yet who it is
         except GatewayError as exc:
@@ -208,7 +229,6 @@ class Replica:
             raise
         finally:
             self._uses -= 1
-        self._succeed()
 
     async def _watched(self, attempt: Awaitable[T], load: Load | None = None) -> T:
         """Learn from how an attempt ends."""

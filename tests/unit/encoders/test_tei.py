@@ -223,7 +223,21 @@ async def test_a_replica_that_turns_wrong_does_not_stop_the_others() -> None:
                 for _ in range(3):
                     assert (await encoder.encode(["a"])).vectors.shape == (1, 768)
                 assert "bge-m3" in (await encoder.health()).detail
+                assert encoder.ready == [two.url]
                 assert len(wrong.log.requests) <= 1
+            one.__enter__()
+
+
+async def test_health_alone_notices_a_replica_that_was_exchanged() -> None:
+    one, two = TEIStub(), TEIStub()
+    with two, one:
+        async with encoder_of(one, two) as encoder:
+            one.__exit__(None, None, None)
+            with TEIStub(port=one.port, model_id="BAAI/bge-m3"):
+                health = await encoder.health()
+                assert health.ok
+                assert "bge-m3" in health.detail
+                assert encoder.ready == [two.url]
             one.__enter__()
 
 

@@ -175,7 +175,9 @@ class Replica:
         if not self.ready or self.client.known is None:
             await self.meet()
         state = await self.client.health()
-        with suppress(TimeoutError, UpstreamOverloaded):  # it works; its answers are held back anyhow
+        with suppress(
+            TimeoutError, UpstreamOverloaded
+        ):  # it works; its answers are held back anyhow
             async with asyncio.timeout(LOOK_SECONDS):
                 await self._examined(self.client.look_again())
         return state

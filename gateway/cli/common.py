@@ -4,8 +4,10 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import typer
@@ -93,6 +95,24 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     except KeyboardInterrupt:
         err.print("interrupted; what was acknowledged is stored")
         raise typer.Exit(130) from None
+
+
+async def ask(question: Callable[[], T]) -> T:
+    """Wait for an answer at the terminal beside the loop; an interrupt does not wait for it.
+
+    `asyncio.to_thread` would: its threads are joined before the process may end.
+    """
+    answer: Future[T] = Future()
+
+    def wait() -> None:
+        answer.set_running_or_notify_cancel()
+        try:
+            answer.set_result(question())
+        except BaseException as exc:  # noqa: BLE001  the end of the input too is for who asked
+            answer.set_exception(exc)
+
+    Thread(target=wait, name="terminal", daemon=True).start()
+    return await asyncio.wrap_future(answer)
 
 
 def fail(exc: GatewayError) -> NoReturn:

@@ -13,6 +13,7 @@ from gateway.cli.common import (
     Config,
     Json,
     Set,
+    ask,
     err,
     out,
     print_json,
@@ -136,8 +137,7 @@ async def _by_hand(
         chunk = stored.chunk
         out.rule(f"{number} of {len(chunks)}: {chunk.document_id}")
         out.print(chunk.text[:SHOWN], markup=False)
-        told = "question that this answers (empty: skip, q: end)"
-        question = await asyncio.to_thread(typer.prompt, told, default=SKIP, show_default=False)
+        question = await ask(_asked)
         if question.strip() == QUIT:
             return
         if not question.strip():
@@ -160,6 +160,14 @@ async def _judged(
         out.print(f"[cyan]{len(grades) + 1}[/] ", end="")
         out.print(hit.chunk.document_id, markup=False, style="cyan")
         out.print(hit.chunk.text[: SHOWN // 2], markup=False)
-        told = "does this answer it too?"
-        grades[hit.chunk.document_id] = int(await asyncio.to_thread(typer.confirm, told))
+        grades[hit.chunk.document_id] = int(await ask(_confirmed))
     return grades
+
+
+def _asked() -> str:
+    told = "question that this answers (empty: skip, q: end)"
+    return str(typer.prompt(told, default=SKIP, show_default=False))
+
+
+def _confirmed() -> bool:
+    return typer.confirm("does this answer it too?")

@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.chat_stub import ChatStub
 from tests.support.cli import Shell
+from tests.support.terminal import Terminal
 
 LINE = "is told at length in this passage so that there is enough to ask about, and more. "
 
@@ -60,6 +61,19 @@ def test_what_ends_in_the_middle_keeps_what_was_answered(shell: Shell) -> None:
     )
     assert ran.code != 0, "the input ended before the questions did"
     assert shell.run("golden", "check", "cut", "--json").json["queries"] == 1
+
+
+def test_an_interrupt_at_the_question_ends_at_once_and_keeps_the_answers(shell: Shell) -> None:
+    terminal = Terminal("golden", "new", "-c", "notes", "-o", "torn", "--queries", "6", at=shell)
+    with terminal as asked:
+        asked.expect("q: end")
+        asked.type("What is told?")
+        asked.expect("2 of 6")
+        asked.expect("q: end")
+        asked.interrupt()
+        assert asked.code() == 130
+        asked.expect("interrupted")
+    assert shell.run("golden", "check", "torn", "--json").json["queries"] == 1
 
 
 def test_mistakes_exit_2_with_the_remedy(shell: Shell) -> None:

@@ -135,6 +135,11 @@ class RerankerInfo:
     model_id: str
     raw: bool = False
 
+    @property
+    def scale(self) -> str:
+        """What scores can be compared with: those of the same model in the same form."""
+        return f"{self.model_id} (raw)" if self.raw else self.model_id
+
 
 class Reranker(Protocol):
     """Scores texts against a query by reading both together: a cross-encoder.

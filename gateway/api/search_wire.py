@@ -44,6 +44,7 @@ def options_of(asked: SearchRequest, *, trace_id: str = "") -> SearchOptions:
         offset=asked.offset,
         where=None if asked.filter is None else parse_filter(asked.filter),
         score_threshold=asked.score_threshold,
+        probability_threshold=asked.probability_threshold,
         exact=asked.exact,
         coarse=asked.coarse,
         fusion=Fusion(FusionMethod(fusion.method), fusion.k, fusion.weights),

@@ -44,6 +44,10 @@ def search(
         str | None, typer.Option("--filter", help="JSON filter; see docs/how-to/filters.md.")
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Lowest score to return.")] = None,
+    probability: Annotated[
+        float | None,
+        typer.Option(help="Lowest probability to return, 0-1, of a calibrated collection."),
+    ] = None,
     mode: Annotated[
         Mode,
         typer.Option(help="By meaning, by words, or both; auto: both where words are indexed."),
@@ -110,6 +114,7 @@ def search(
             offset=offset,
             where=parse_filter(_json(where)) if where else None,
             score_threshold=threshold,
+            probability_threshold=probability,
             mode=mode,
             coarse=coarse,
             fusion=Fusion(fusion, weights=weights),

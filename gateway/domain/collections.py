@@ -101,7 +101,7 @@ class CollectionSpec:
     stored vectors, `filter_fields` the metadata fields (without the `metadata.` prefix) to index.
     `lexical` says how words are weighed (None: no word is indexed), `coarse` the size of the short
     vectors stored beside (None: none are). These never change. `tuning`, and `calibrations` by
-    mode of search, may be amended.
+    what gives the score (a mode, or that and `+rerank`), may be amended.
     """
 
     name: str

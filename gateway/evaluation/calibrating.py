@@ -1,11 +1,12 @@
-"""From judged hits to a map from score to probability of relevance, one for each mode of search.
+"""From judged hits to a map from score to probability of relevance, one for each kind of score.
 
-Isotonic regression (pool adjacent violators; Barlow et al., 1972), thinned to a few points. How far
-it can be trusted is measured on queries that it was not fitted on. A document that nobody judged
-counts as not relevant, so probabilities are too low where judgments are sparse.
+Isotonic regression (pool adjacent violators; Barlow et al., 1972), thinned to a few points, over
+the hits of plain searches, as users make them. How far it can be trusted is measured on queries that
+it was not fitted on. What nobody judged counts as not relevant, so probabilities are too low where
+judgments are sparse.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,18 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.domain.calibration import Calibration
+from gateway.embedding.profile import Task
 from gateway.errors import InvalidRequest
 from gateway.evaluation.results import Calibrated, Run
 from gateway.ports import VectorStore
-from gateway.retrieval.query import Mode
+from gateway.retrieval.query import RERANK, Mode
 
 LEAST_HITS: Final = 100
 LEAST_RELEVANT: Final = 20
 MOST_POINTS: Final = 32
 FOLDS: Final = 5
 BINS: Final = 10
-DEPTH: Final = 20
-"""Hits of each query that are looked at: as deep as people read."""
+
+_MODES: Final = (Mode.DENSE.value, Mode.LEXICAL.value, Mode.HYBRID.value)
+CALIBRATED: Final = frozenset((*_MODES, *(f"{mode}+{RERANK}" for mode in _MODES)))
+"""Stages whose scores are of a kind that a search tells probabilities of."""
 
 Floats = NDArray[np.float64]
 
@@ -41,25 +45,22 @@ class Judged:
         return Judged(self.scores[chosen], self.relevant[chosen], self.queries[chosen])
 
 
-def calibrate(
-    runs: Sequence[Run], qrels: Mapping[str, Mapping[str, int]]
-) -> tuple[Calibrated, ...]:
-    """Calibrate every mode that there is a plain run of.
+def calibrate(runs: Sequence[Run]) -> tuple[Calibrated, ...]:
+    """Calibrate the score of every mode that there is a run of, plain or reranked.
 
     Raises:
         InvalidRequest: too few judged hits to fit anything.
     """
-    modes = {Mode.DENSE.value, Mode.LEXICAL.value, Mode.HYBRID.value}
-    plain = {run.configuration.stage: run for run in runs if run.configuration.stage in modes}
-    return tuple(_calibrated(mode, judged_hits(run, qrels)) for mode, run in plain.items())
+    kinds = {stage: run for run in runs if (stage := run.configuration.stage) in CALIBRATED}
+    return tuple(_calibrated(stage, run) for stage, run in kinds.items())
 
 
-def judged_hits(run: Run, qrels: Mapping[str, Mapping[str, int]]) -> Judged:
-    """Return the first hits of every query with what the judgments say of them."""
+def judged_hits(run: Run) -> Judged:
+    """Return the judged hits of every query."""
     rows = [
-        (hit.score, float(qrels[result.query_id].get(hit.document_id, 0) > 0), number)
+        (hit.score, float(hit.relevant), number)
         for number, result in enumerate(run.queries)
-        for hit in result.ranking[:DEPTH]
+        for hit in result.hits
     ]
     table = np.array(rows, np.float64).reshape(-1, 3)
     return Judged(table[:, 0], table[:, 1], table[:, 2].astype(np.int64))
@@ -103,19 +104,24 @@ def _corners(scores: Floats, heights: Floats) -> NDArray[np.int64]:
     return ends[np.unique(np.linspace(0, len(ends) - 1, MOST_POINTS).round().astype(int))]
 
 
-def _calibrated(mode: str, judged: Judged) -> Calibrated:
+def _calibrated(stage: str, run: Run) -> Calibrated:
+    judged, options = judged_hits(run), run.configuration.options
     relevant = int(judged.relevant.sum())
     if len(judged.scores) < LEAST_HITS or relevant < LEAST_RELEVANT:
         raise InvalidRequest(
-            f"{len(judged.scores)} hits of {mode} search with {relevant} relevant ones are too few "
+            f"{len(judged.scores)} hits of {stage} search with {relevant} relevant ones are too few "
             f"to calibrate: it takes {LEAST_HITS} and {LEAST_RELEVANT}; judge more queries (gateway "
             "golden new)",
             field="calibrate",
         )
     told = _held_out(judged)
     return Calibrated(
-        mode=mode,
-        calibration=fit(judged),
+        stage=stage,
+        calibration=replace(
+            fit(judged),
+            task=str(options.get("task", Task.QUERY)),
+            reranker=None if (found := options.get("reranker")) is None else str(found),
+        ),
         brier=float(np.mean((told - judged.relevant) ** 2)),
         error=expected_error(told, judged.relevant),
     )
@@ -149,14 +155,14 @@ async def keep(store: VectorStore, name: str, found: Sequence[Calibrated]) -> No
         CollectionNotFound, UpstreamError: nothing is kept.
     """
     spec = await store.spec(name)
-    kept = {**spec.calibrations, **{one.mode: one.calibration for one in found}}
+    kept = {**spec.calibrations, **{one.stage: one.calibration for one in found}}
     await store.amend(replace(spec, calibrations=kept))
 
 
 def lines_of(found: Sequence[Calibrated]) -> list[str]:
     """Return what to tell of each calibration."""
     return [
-        f"{one.mode}: {one.calibration.judged} hits, {len(one.calibration.scores)} points; on "
+        f"{one.stage}: {one.calibration.judged} hits, {len(one.calibration.scores)} points; on "
         f"held-out queries Brier score {one.brier:.4f}, expected calibration error {one.error:.4f}"
         for one in found
     ]

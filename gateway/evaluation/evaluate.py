@@ -21,7 +21,7 @@ from gateway.evaluation.results import (
     Run,
 )
 from gateway.evaluation.searching import Searcher
-from gateway.evaluation.told import hidden_by_depth, worse_together
+from gateway.evaluation.told import hidden_by_depth, unlike_users, worse_together
 from gateway.retrieval.query import Mode
 
 
@@ -63,6 +63,7 @@ async def evaluate_part(
                     told += hidden_by_depth(plan, configuration, sized)
                     runs.append(await searcher.run(spec.name, configuration, sized))
     told += worse_together(runs)
+    told += unlike_users(plan, reranks=runtime.reranker is not None)
     return Part(tuple(runs), tuple(told), searcher.warnings, _published(runtime))
 
 
@@ -77,7 +78,7 @@ def marked(configuration: Configuration, variant: str) -> Configuration:
 def _require_reranker(runtime: Runtime, plan: Plan) -> None:
     """Refuse a stage that reranks where nothing does, before anything is indexed."""
     for stage in plan.stages:
-        if parse_stage(stage).rerank and not runtime.retriever.reranks:
+        if parse_stage(stage).rerank and runtime.reranker is None:
             raise InvalidRequest(
                 f"stage {stage!r} needs a reranker and none is configured: set rerank.urls "
                 "(GATEWAY_RERANK__URLS) or rerank.kind=local, or leave the stage out"
@@ -149,6 +150,8 @@ def _configuration(
     }
     if plan.collection is not None:
         options |= {"collection": plan.collection, "chunks": None}
+    if parse_stage(stage).rerank and runtime.reranker is not None:
+        options["reranker"] = runtime.reranker.info.scale
     base = parse_stage(stage).base
     plain = base == EXACT or not indexed
     kind = Quantization.NONE if plain else spec.tuning.quantization

@@ -60,7 +60,7 @@ async def evaluate_configured(
         async with _runtime(found, plan, cache) as runtime:
             parts.append(await evaluate_part(runtime, golden, plan, progress, variant=variant))
             if plan.calibrate and not variant:
-                calibrations = calibrate(parts[0].runs, golden.qrels)
+                calibrations = calibrate(parts[0].runs)
                 if plan.collection is not None:
                     await keep(runtime.store, plan.collection, calibrations)
     report = report_of(golden, plan, parts, seconds=time.perf_counter() - started)

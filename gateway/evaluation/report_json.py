@@ -69,9 +69,9 @@ def report_from_json(data: Mapping[str, Any]) -> Report:
 
 
 def _calibrated_from(data: Mapping[str, Any]) -> Calibrated:
-    fitted = data["calibration"]
-    kept = Calibration(tuple(fitted["scores"]), tuple(fitted["probabilities"]), fitted["judged"])
-    return Calibrated(data["mode"], kept, data["brier"], data["error"])
+    fitted: dict[str, Any] = dict(data["calibration"])
+    points = tuple(fitted.pop("scores")), tuple(fitted.pop("probabilities"))
+    return Calibrated(data["stage"], Calibration(*points, **fitted), data["brier"], data["error"])
 
 
 def _run(run: Run) -> dict[str, Any]:

@@ -35,16 +35,25 @@ class Ranked:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedHit:
+    """A chunk that a search found, and whether it is relevant: by the spans of its document, if any."""
+
+    score: float
+    relevant: bool
+
+
+@dataclass(frozen=True, slots=True)
 class QueryResult:
     """One query of one run: measures by name, the ranking, and the seconds of the search.
 
-    `seconds` is the search without the encoding of the query, which is cached here.
+    `hits` are what a plain search, not by document, shows first; only for calibration. `seconds` is the search without the encoding of the query, which is cached here.
     """
 
     query_id: str
     metrics: Mapping[str, float]
     ranking: tuple[Ranked, ...] = ()
     seconds: float = 0.0
+    hits: tuple[JudgedHit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +197,13 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A calibration of one mode, with its errors on queries that were held out.
+    """A calibration of one stage's scores, with its errors on queries that were held out.
 
     `brier` is the mean squared distance between probability and outcome, `error` the expected
     calibration error: how far apart the two are on average in ten bins (Guo et al., 2017).
     """
 
-    mode: str
+    stage: str
     calibration: Calibration
     brier: float
     error: float

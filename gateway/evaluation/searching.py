@@ -2,19 +2,22 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gateway.bootstrap import Runtime
+from gateway.domain.documents import Chunk
+from gateway.domain.search import Hit
 from gateway.embedding.texts import Input
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.measures import means, measure, measures_within
-from gateway.evaluation.plan import SPAN_DEPTHS, Plan, Progress, options_of
+from gateway.evaluation.plan import READ, SPAN_DEPTHS, Plan, Progress, options_of
 from gateway.evaluation.results import (
     Configuration,
     Index,
+    JudgedHit,
     Latency,
     QueryResult,
     Ranked,
@@ -26,12 +29,16 @@ from gateway.retrieval.pipeline import Retriever
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """Documents of one query, the spans its chunks found at each depth, and what it took."""
+    """Documents of one query, the spans its chunks found at each depth, and what it took.
+
+    `hits` are those chunks, judged.
+    """
 
     ranking: tuple[Ranked, ...]
     spans: Mapping[str, float]
     seconds: float
     tokens: int
+    hits: tuple[JudgedHit, ...] = ()
 
 
 class Searcher:
@@ -87,24 +94,37 @@ class Searcher:
         for warning in result.warnings:
             self._warned[warning].add(query)
         ranking = tuple(Ranked(hit.chunk.document_id, hit.score) for hit in result.hits)
-        spans = await self._spans(collection, stage, query, text)
-        return _Answer(ranking, spans, seconds, result.explanation.tokens)
-
-    async def _spans(self, collection: str, stage: str, query: str, text: str) -> dict[str, float]:
-        """Share of the query's spans that the first chunks touch, by depth."""
-        spans = self._golden.spans.get(query)
-        if not spans:
-            return {}
-        options = options_of(stage, self._plan, max(SPAN_DEPTHS), by_document=False)
+        tokens = result.explanation.tokens
+        if not (self._plan.calibrate or self._golden.spans.get(query)):
+            return _Answer(ranking, {}, seconds, tokens)
+        options = options_of(stage, self._plan, READ, by_document=False)
         hits = (await self._retriever.search(collection, text, options)).hits
+        judged = tuple(JudgedHit(hit.score, self._is_relevant(query, hit.chunk)) for hit in hits)
+        return _Answer(ranking, self._spans(query, hits), seconds, tokens, judged)
+
+    def _is_relevant(self, query: str, chunk: Chunk) -> bool:
+        """Tell by the spans in the chunk's document where it has any, else by its judgment."""
+        document = chunk.document_id
+        spans = [s for s in self._golden.spans.get(query, ()) if s.document_id == document]
+        if spans:
+            return any(span.overlaps(document, chunk.start, chunk.end) for span in spans)
+        return self._golden.qrels.get(query, {}).get(document, 0) > 0
+
+    def _spans(self, query: str, hits: Sequence[Hit]) -> dict[str, float]:
+        """Share of the query's spans that the first chunks touch, by depth."""
+        spans = self._golden.spans.get(query, ())
         places = [(hit.chunk.document_id, hit.chunk.start, hit.chunk.end) for hit in hits]
-        return {
-            f"span_recall@{depth}": sum(
-                any(span.overlaps(*place) for place in places[:depth]) for span in spans
-            )
-            / len(spans)
-            for depth in SPAN_DEPTHS
-        }
+        return (
+            {}
+            if not spans
+            else {
+                f"span_recall@{depth}": sum(
+                    any(span.overlaps(*place) for place in places[:depth]) for span in spans
+                )
+                / len(spans)
+                for depth in SPAN_DEPTHS
+            }
+        )
 
     def _measured(
         self, configuration: Configuration, index: Index, answers: Mapping[str, _Answer]
@@ -126,7 +146,7 @@ class Searcher:
             metrics=figures,
             intervals=spread,
             queries=tuple(
-                QueryResult(query, {**values[query], **a.spans}, a.ranking, a.seconds)
+                QueryResult(query, {**values[query], **a.spans}, a.ranking, a.seconds, a.hits)
                 for query, a in answers.items()
             ),
             latency=Latency(middle, late),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gateway.evaluation.golden import GoldenSet
-from gateway.evaluation.plan import Plan
+from gateway.evaluation.plan import Plan, parse_stage
 from gateway.evaluation.results import PRIMARY, Configuration, Index, Run
 from gateway.evaluation.statistics import compare
 
@@ -34,6 +34,16 @@ def warnings_of(
         told.append(f"{queries} queries are few: look at the intervals before the means")
     told += [f"{count} of {queries} queries: {text}" for text, count in _summed(searched)]
     return tuple(told)
+
+
+def unlike_users(plan: Plan, *, reranks: bool) -> list[str]:
+    """Say so where what is calibrated is not what a search does by default."""
+    if not (plan.calibrate and reranks) or any(parse_stage(name).rerank for name in plan.stages):
+        return []
+    return [
+        "a reranker is configured, so searches rerank unless told otherwise, and their scores were "
+        "not calibrated: add stages like hybrid+rerank"
+    ]
 
 
 def hidden_by_depth(plan: Plan, configuration: Configuration, index: Index) -> list[str]:

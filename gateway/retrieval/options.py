@@ -7,7 +7,7 @@ from gateway.domain.search import Filter, Fusion
 from gateway.embedding.profile import Task
 from gateway.errors import InvalidRequest
 from gateway.ports import Reranker
-from gateway.retrieval.query import Ask, Group, Mode, Query, Rerank
+from gateway.retrieval.query import CANDIDATES, Ask, Group, Mode, Query, Rerank
 
 MOST_HITS = 1_000
 """Most hits one search returns."""
@@ -29,7 +29,8 @@ class SearchOptions:
     `rerank` None reranks where a reranker is configured. `mmr` is the weight of relevance against
     diversity, 0 to 1. `exact` skips every index. `truncate` cuts a query that is over the model's
     limit, with a warning, instead of refusing it. `score_threshold` is held against the score that
-    is returned, whatever gives it. `trace_id` names the search in its explanation.
+    is returned, whatever gives it, `probability_threshold` (0-1) against its probability, which a
+    calibration must tell (`retrieval.probability`). `trace_id` names the search in its explanation.
     """
 
     task: str = Task.QUERY
@@ -38,10 +39,11 @@ class SearchOptions:
     offset: int = 0
     where: Filter | None = None
     score_threshold: float | None = None
+    probability_threshold: float | None = None
     exact: bool = False
     coarse: bool | int | None = None
     fusion: Fusion = field(default_factory=Fusion)
-    candidates: int = 100
+    candidates: int = CANDIDATES
     rerank: Rerank | bool | None = None
     mmr: float | None = None
     group: Group | None = None
@@ -110,6 +112,7 @@ def query_of(
         group=options.group,
         neighbours=options.neighbours,
         explain=options.explain,
+        task=options.task,
     )
 
 

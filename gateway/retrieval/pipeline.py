@@ -17,9 +17,10 @@ from gateway.retrieval.collections import Collections
 from gateway.retrieval.declared import require_declared_fields
 from gateway.retrieval.explanation import Explanation, SearchResult, StageTrace
 from gateway.retrieval.options import SearchOptions, query_of, rerank_of
-from gateway.retrieval.query import Mode, Query, Rerank, Stage
+from gateway.retrieval.probability import calibrated, narrowed
+from gateway.retrieval.query import RERANK, Ask, Mode, Query, Rerank, Stage
 from gateway.retrieval.retrieve import retrieve
-from gateway.retrieval.stages import RERANK, calibrated, diversify, group, page, rerank, surround
+from gateway.retrieval.stages import diversify, group, page, rerank, surround
 
 _AT_ONCE: Final = 8
 """Searches of one batch that run side by side."""
@@ -50,11 +51,6 @@ class Retriever:
     def space(self) -> str:
         """Fingerprint of the space that is searched."""
         return self._embedder.space
-
-    @property
-    def reranks(self) -> bool:
-        """Tell whether there is a reranker."""
-        return self._reranker is not None
 
     async def search(
         self, collection: str, text: str | Sequence[str], options: SearchOptions | None = None
@@ -120,13 +116,17 @@ class Retriever:
     def _require_servable(self, spec: CollectionSpec, options: SearchOptions) -> None:
         """Refuse what the collection or the configuration cannot serve, before anything is embedded."""
         require_declared_fields(spec, options.where)
-        query_of(spec, options, rerank_of(options, self._reranker, self._usual), ())
+        self._query(spec, options, ())
+
+    def _query(self, spec: CollectionSpec, options: SearchOptions, asks: tuple[Ask, ...]) -> Query:
+        reranks = rerank_of(options, self._reranker, self._usual)
+        query = query_of(spec, options, reranks, asks)
+        return narrowed(spec, query, options.probability_threshold, self._reranker)
 
     async def _answer(self, spec: CollectionSpec, search: Search, asked: Asked) -> SearchResult:
         options = search.options
         started = time.perf_counter()
-        reranks = rerank_of(options, self._reranker, self._usual)
-        query = query_of(spec, options, reranks, asked.asks)
+        query = self._query(spec, options, asked.asks)
         hits, traces = await self._run(spec, query)
         spent = asked.seconds + time.perf_counter() - started
         self._sink(Searched(spec.name, len(hits), spent))
@@ -159,8 +159,8 @@ class Retriever:
         stages["page"] = page
         if query.neighbours:
             stages["neighbours"] = surround(self._store)
-        if query.mode.value in spec.calibrations:
-            stages["calibrated"] = calibrated(spec)
+        if spec.calibrations:
+            stages["calibrated"] = calibrated(spec, self._reranker)
         return stages
 
     def _explained(

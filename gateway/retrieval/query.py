@@ -3,10 +3,16 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from gateway.domain.search import Filter, Fusion, Hit, StageScore
 from gateway.domain.vectors import Vector
+from gateway.embedding.profile import Task
+
+CANDIDATES: Final = 100
+"""Hits of each half that a hybrid search fuses, unless told otherwise."""
+RERANK: Final = "rerank"
+"""The stage at which a reranker reads hits."""
 
 
 class Mode(StrEnum):
@@ -62,7 +68,7 @@ class Query:
 
     `limit` and `offset` count hits, or documents where they are grouped. `coarse` candidates are left
     by a first pass over short vectors; `candidates` of each half are fused, and no fewer are read
-    where a later stage chooses among them. `warnings` gathers what the caller should hear, `skipped` the
+    where a later stage chooses among them. `task` is what the texts were embedded for. `warnings` gathers what the caller should hear, `skipped` the
     stages that failed and were left out.
     """
 
@@ -77,12 +83,13 @@ class Query:
     mode: Mode = Mode.DENSE
     coarse: float | None = None
     fusion: Fusion = field(default_factory=Fusion)
-    candidates: int = 100
+    candidates: int = CANDIDATES
     rerank: Rerank | None = None
     mmr: float | None = None
     group: Group | None = None
     neighbours: int = 0
     explain: bool = False
+    task: str = Task.QUERY
     warnings: list[str] = field(default_factory=list[str], compare=False)
     skipped: set[str] = field(default_factory=set[str], compare=False)
 

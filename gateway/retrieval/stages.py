@@ -7,15 +7,13 @@ from typing import Final
 
 import numpy as np
 
-from gateway.domain.collections import CollectionSpec
 from gateway.domain.documents import Chunk, chunk_id
 from gateway.domain.mmr import mmr, scaled
 from gateway.domain.search import Hit
 from gateway.errors import GatewayError
 from gateway.ports import Reranker, VectorStore
-from gateway.retrieval.query import GroupScore, Mode, OnFailure, Query, Stage, noted
+from gateway.retrieval.query import RERANK, GroupScore, Mode, OnFailure, Query, Stage, noted
 
-RERANK: Final = "rerank"
 _AT_ONCE: Final = 100 * 100
 """Comparisons of candidates that take about a millisecond; more of them leave the event loop."""
 
@@ -163,17 +161,3 @@ def _around(chunk: Chunk, reach: int) -> list[int]:
     """Return the places around a chunk that its document has."""
     first, last = max(0, chunk.index - reach), min(chunk.document_chunks - 1, chunk.index + reach)
     return [index for index in range(first, last + 1) if index != chunk.index]
-
-
-def calibrated(spec: CollectionSpec) -> Stage:
-    """Say how probably each hit is relevant, where that was measured for this kind of score."""
-
-    async def stage(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
-        calibration = spec.calibrations.get(query.mode.value)
-        summed = query.group is not None and query.group.score is GroupScore.SUM
-        other = query.rerank is not None or len(query.asks) > 1 or summed
-        if calibration is None or other:
-            return hits
-        return [replace(hit, probability=calibration.probability(hit.score)) for hit in hits]
-
-    return stage

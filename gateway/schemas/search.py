@@ -113,6 +113,11 @@ class SearchBase(Body):
         description="Least score of a hit, on the scale of the score that is returned: dot products "
         "are -1 to 1, BM25 is open upwards, reciprocal ranks of a hybrid search stay below 0.04",
     )
+    probability_threshold: float | None = Field(
+        default=None,
+        description="Least probability of a hit, 0-1, where the collection is calibrated for the "
+        "search (`gateway eval --calibrate`)",
+    )
     coarse: bool | int | None = Field(
         default=None,
         description="A first pass over short vectors: null where the collection has them, true and "

@@ -30,7 +30,7 @@ def spec_to_json(spec: CollectionSpec) -> dict[str, Any]:
         "lexical": None if spec.lexical is None else asdict(spec.lexical),
         "coarse": spec.coarse,
         "tuning": {**asdict(spec.tuning), "quantization": spec.tuning.quantization.value},
-        "calibrations": {mode: asdict(each) for mode, each in spec.calibrations.items()},
+        "calibrations": {stage: asdict(each) for stage, each in spec.calibrations.items()},
     }
 
 
@@ -50,7 +50,10 @@ def spec_from_json(data: Mapping[str, Any] | None) -> CollectionSpec | None:
         coarse=data.get("coarse"),
         tuning=_tuning(_mapping(data.get("tuning"))),
         calibrations=MappingProxyType(
-            {mode: _calibration(each) for mode, each in _mapping(data.get("calibrations")).items()}
+            {
+                stage: _calibration(each)
+                for stage, each in _mapping(data.get("calibrations")).items()
+            }
         ),
     )
 
@@ -66,7 +69,9 @@ def _mapping(data: Any) -> Mapping[str, Any]:
 
 
 def _calibration(data: Mapping[str, Any]) -> Calibration:
-    return Calibration(tuple(data["scores"]), tuple(data["probabilities"]), data["judged"])
+    points = tuple(data["scores"]), tuple(data["probabilities"])
+    rest = {key: value for key, value in data.items() if key not in {"scores", "probabilities"}}
+    return Calibration(*points, **rest)
 
 
 def require_declared(spec: CollectionSpec, metadata: Mapping[str, Any]) -> None:

@@ -6,14 +6,20 @@ The fast tests search by words only, which needs no model: the encoder makes vec
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from gateway.bootstrap import open_runtime
 from gateway.domain.collections import Lexical
+from gateway.evaluation.calibrating import calibrate, expected_error, keep
+from gateway.evaluation.evaluate import evaluate
 from gateway.evaluation.opening import Asked, evaluate_configured
 from gateway.evaluation.plan import STAGES, Plan, silent
 from gateway.evaluation.results import Report
+from gateway.retrieval.options import SearchOptions
+from gateway.retrieval.query import Mode
 from gateway.settings import load_settings
-from tests.support.beir import set_folder
+from tests.support.beir import golden_set, ingest, set_folder
 
 pytestmark = pytest.mark.anyio
 
@@ -61,6 +67,33 @@ async def test_english_words(tmp_path: Path) -> None:
     english, automatic = await by_words("xquad-en", tmp_path, ["english", "auto"])
     assert english >= 0.95
     assert automatic == pytest.approx(english, abs=0.005)
+
+
+async def test_probabilities_hold_for_searches_that_were_not_seen(tmp_path: Path) -> None:
+    """Fitted on 600 questions, told of the chunks of 500 others, searched plainly."""
+    settings = load_settings(
+        {"encoder": "fake", "store": "memory", "data_dir": tmp_path}, environ={}
+    )
+    golden = golden_set("xquad-en")
+    async with open_runtime(settings) as runtime:
+        await ingest(runtime, golden, "paragraphs")
+        plan = Plan(stages=("lexical",), collection="paragraphs", calibrate=True)
+        report = await evaluate(runtime, golden.first(600), plan)
+        await keep(runtime.store, "paragraphs", calibrate(report.runs))
+        told: list[float] = []
+        relevant: list[bool] = []
+        for query in list(golden.queries)[600:1100]:
+            options = SearchOptions(mode=Mode.LEXICAL, truncate=True)
+            text = golden.queries[query]
+            for hit in (await runtime.retriever.search("paragraphs", text, options)).hits:
+                assert hit.probability is not None
+                told.append(hit.probability)
+                relevant.append(hit.chunk.document_id in golden.qrels[query])
+    chances, outcomes = np.array(told), np.array(relevant, float)
+    assert expected_error(chances, outcomes) < 0.02
+    assert outcomes[chances > 0.9].mean() > 0.9
+    assert outcomes[chances < 0.05].mean() < 0.05
+    assert 0.05 < outcomes.mean() < 0.5
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Calibration: monotone, like scikit-learn's, honest about itself, kept with a collection."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -21,9 +22,9 @@ from gateway.evaluation.calibrating import (
 from gateway.evaluation.results import (
     Configuration,
     Index,
+    JudgedHit,
     Latency,
     QueryResult,
-    Ranked,
     Run,
 )
 from gateway.vectorstores.memory import MemoryStore
@@ -36,21 +37,33 @@ def sigmoid(scores: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-12 * (scores - 0.5)))
 
 
-def drawn(seed: int = 0) -> tuple[Run, dict[str, dict[str, int]]]:
+def drawn(seed: int = 0) -> Run:
     """A run whose hits are relevant with the probability that a known curve gives their score."""
     rng = np.random.default_rng(seed)
     results: list[QueryResult] = []
-    qrels: dict[str, dict[str, int]] = {}
     for number in range(QUERIES):
         scores = np.sort(rng.random(HITS))[::-1]
         relevant = rng.random(HITS) < sigmoid(scores)
-        query = f"q{number}"
-        ranking = tuple(Ranked(f"d{i}", float(score)) for i, score in enumerate(scores))
-        qrels[query] = {f"d{i}": int(hit) for i, hit in enumerate(relevant)}
-        results.append(QueryResult(query, {"ndcg@10": 0.5}, ranking))
+        hits = tuple(
+            JudgedHit(float(score), bool(hit)) for score, hit in zip(scores, relevant, strict=True)
+        )
+        results.append(QueryResult(f"q{number}", {"ndcg@10": 0.5}, hits=hits))
     configuration = Configuration("dense", "dense", "p", "s", 768)
     index = Index(10, 10, 10, 10, 10)
-    return Run(configuration, {"ndcg@10": 0.5}, {}, tuple(results), Latency(1, 2), index), qrels
+    return Run(configuration, {"ndcg@10": 0.5}, {}, tuple(results), Latency(1, 2), index)
+
+
+def judged_anew(run: Run, relevant: Callable[[JudgedHit], bool]) -> Run:
+    """The run with other judgments of its hits."""
+    queries = (
+        replace(one, hits=tuple(replace(hit, relevant=relevant(hit)) for hit in one.hits))
+        for one in run.queries
+    )
+    return replace(run, queries=tuple(queries))
+
+
+def staged(run: Run, stage: str, **options: str) -> Run:
+    return replace(run, configuration=replace(run.configuration, stage=stage, options=options))
 
 
 @settings(max_examples=50, deadline=None)
@@ -66,8 +79,7 @@ def test_pooling_is_the_isotonic_regression_of_scikit_learn(
 
 
 def test_a_known_curve_is_found_again_with_few_points() -> None:
-    run, qrels = drawn()
-    (found,) = calibrate([run], qrels)
+    (found,) = calibrate([drawn()])
     scores = np.linspace(0.1, 0.9, 9)
     told = found.calibration.probabilities_of(scores.tolist())
     np.testing.assert_allclose(told, sigmoid(scores), atol=0.12)
@@ -80,9 +92,7 @@ def test_a_known_curve_is_found_again_with_few_points() -> None:
 def test_what_is_told_of_held_out_queries_is_worse_than_of_those_it_was_fitted_on() -> None:
     """Pure noise: nothing can be learnt, and the error on held-out queries says so."""
     rng = np.random.default_rng(1)
-    run, qrels = drawn()
-    noise = {q: {d: int(rng.random() < 0.5) for d in row} for q, row in qrels.items()}
-    (found,) = calibrate([run], noise)
+    (found,) = calibrate([judged_anew(drawn(), lambda _: rng.random() < 0.5)])
     assert found.brier == pytest.approx(0.25, abs=0.02)
 
 
@@ -106,27 +116,28 @@ def test_the_expected_error_is_the_mean_gap_of_the_bins() -> None:
 
 
 def test_too_few_judged_hits_are_refused_with_the_remedy() -> None:
-    run, qrels = drawn()
+    run = drawn()
     few = replace(run, queries=run.queries[:3])
     with pytest.raises(InvalidRequest, match=r"60 hits of dense search .* golden new"):
-        calibrate([few], qrels)
-    none = {query: dict.fromkeys(row, 0) for query, row in qrels.items()}
+        calibrate([few])
     with pytest.raises(InvalidRequest, match="0 relevant ones"):
-        calibrate([run], none)
+        calibrate([judged_anew(run, lambda _: False)])
 
 
-def test_only_plain_stages_are_calibrated() -> None:
-    run, qrels = drawn()
-    other = replace(run, configuration=replace(run.configuration, stage="dense+rerank"))
-    assert calibrate([other], qrels) == ()
+def test_scores_that_no_search_returns_are_not_calibrated() -> None:
+    assert calibrate([staged(drawn(), "exact"), staged(drawn(), "dense+mmr")]) == ()
+
+
+def test_a_map_says_what_its_searches_were_for_and_who_reranked() -> None:
+    (found,) = calibrate([staged(drawn(), "dense+rerank", task="fact_checking", reranker="m")])
+    assert found.stage == "dense+rerank"
+    assert (found.calibration.task, found.calibration.reranker) == ("fact_checking", "m")
 
 
 @pytest.mark.anyio
-async def test_calibrations_are_kept_beside_those_of_other_modes() -> None:
-    run, qrels = drawn()
+async def test_calibrations_are_kept_beside_those_of_other_stages() -> None:
     store = MemoryStore()
     await store.ensure(CollectionSpec("c", "p", "s", 8))
-    await keep(store, "c", calibrate([run], qrels))
-    second = replace(run, configuration=replace(run.configuration, stage="hybrid"))
-    await keep(store, "c", calibrate([second], qrels))
+    await keep(store, "c", calibrate([drawn()]))
+    await keep(store, "c", calibrate([staged(drawn(), "hybrid")]))
     assert set((await store.spec("c")).calibrations) == {"dense", "hybrid"}

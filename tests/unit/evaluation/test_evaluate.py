@@ -198,12 +198,11 @@ async def test_a_title_is_read_before_a_whole_text_by_a_model_without_titles(
 
 
 async def test_stages_with_a_reranker_or_diversity_behind(golden: GoldenSet) -> None:
-    runtime = fake_runtime()
-    retriever = Retriever(
-        runtime.embedder, runtime.store, runtime.collections, reranker=FakeReranker()
-    )
+    runtime, reranker = fake_runtime(), FakeReranker()
+    retriever = Retriever(runtime.embedder, runtime.store, runtime.collections, reranker=reranker)
+    runtime = replace(runtime, retriever=retriever, reranker=reranker)
     stages = ("dense", "dense+rerank", "lexical+mmr", "hybrid+rerank+mmr")
-    report = await evaluate(replace(runtime, retriever=retriever), golden, Plan(stages=stages))
+    report = await evaluate(runtime, golden, Plan(stages=stages))
     assert tuple(run.name for run in report.runs) == stages
     assert all(run.metrics["success@1"] > 0.3 for run in report.runs)
     scores = [hit.score for hit in report.run("dense+rerank").queries[0].ranking]

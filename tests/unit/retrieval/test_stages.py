@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gateway.domain.calibration import Calibration
 from gateway.domain.collections import Lexical
 from gateway.domain.documents import Chunk, EmbeddedChunk
 from gateway.domain.fusion import rrf_score
@@ -218,21 +217,6 @@ async def test_neighbours_are_those_of_the_same_document_in_order(bench: Bench) 
     assert [chunk.text for chunk in hits[0].neighbours] == [TEXTS["mars"][0], TEXTS["mars"][2]]
     (venus,) = await bench.hits("hottest", mode=Mode.LEXICAL, neighbours=3)
     assert venus.neighbours == ()
-
-
-async def test_a_probability_comes_with_the_mode_that_was_calibrated(bench: Bench) -> None:
-    spec = await bench.store.spec("c")
-    await bench.store.amend(
-        replace(spec, calibrations={"dense": Calibration((0.0, 1.0), (0.1, 0.9), 50)})
-    )
-    hits = await bench.hits("planet", mode=Mode.DENSE)
-    assert [hit.probability for hit in hits] == pytest.approx(
-        [0.1 + 0.8 * max(0.0, hit.score) for hit in hits]
-    )
-    for options in ({"mode": Mode.HYBRID}, {"mode": Mode.DENSE, "group": Group(GroupScore.SUM)}):
-        assert {hit.probability for hit in await bench.hits("planet", **options)} == {None}
-    reranked = await bench.reranking.search("c", "planet", SearchOptions(mode=Mode.DENSE))
-    assert {hit.probability for hit in reranked.hits} == {None}
 
 
 async def test_rankings_of_several_texts_are_fused(bench: Bench) -> None:

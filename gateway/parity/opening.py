@@ -20,8 +20,6 @@ from gateway.events import discard
 from gateway.parity.bars import bars_for
 from gateway.parity.candidates.base import About, Candidate
 from gateway.parity.candidates.encoder import EncoderCandidate
-from gateway.parity.candidates.gateway import GatewayCandidate
-from gateway.parity.candidates.tei import TEICandidate
 from gateway.parity.compare import Comparison, compare, refused
 from gateway.parity.progress import Progress, silent
 from gateway.parity.report import Report, make_report
@@ -46,15 +44,24 @@ class Opening:
 
 def tei_candidate(url: str, api_key: str | None = None) -> Opening:
     """One TEI server, nothing of it believed."""
-    return Opening(About("tei", url, "unknown"), lambda: TEICandidate.connect(url, api_key=api_key))
+
+    async def open_it() -> Candidate:
+        from gateway.parity.candidates.tei import TEICandidate  # noqa: PLC0415  an HTTP client
+
+        return await TEICandidate.connect(url, api_key=api_key)
+
+    return Opening(About("tei", url, "unknown"), open_it)
 
 
 def gateway_candidate(url: str, profile: str, api_key: str | None = None) -> Opening:
     """A whole gateway, which must serve the profile of that name."""
-    return Opening(
-        About("gateway", url, "unknown"),
-        lambda: GatewayCandidate.connect(url, profile=profile, api_key=api_key),
-    )
+
+    async def open_it() -> Candidate:
+        from gateway.parity.candidates.gateway import GatewayCandidate  # noqa: PLC0415  as above
+
+        return await GatewayCandidate.connect(url, profile=profile, api_key=api_key)
+
+    return Opening(About("gateway", url, "unknown"), open_it)
 
 
 def configured_candidate(settings: Settings) -> Opening:

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway.bootstrap import Runtime
-from gateway.doctor import answers, collections, encoder, host, servers, store
+from gateway.doctor import answers, collections, encoder, host, reranker, servers, store
 from gateway.doctor.findings import Check, Finding, Outcome, Status, skip
 from gateway.doctor.findings import fail as failed
 from gateway.doctor.patient import NotApplicable, Patient, open_patient
@@ -33,6 +33,7 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
             *answers.CHECKS,
             *encoder.CHECKS[1:],
             *collections.CHECKS,
+            *reranker.CHECKS,
             *host.CHECKS,
         )
     }

@@ -13,10 +13,11 @@ from gateway.embedding.embedder import Embedder
 from gateway.embedding.profile import ModelProfile
 from gateway.errors import GatewayError
 from gateway.events import discard
-from gateway.ports import VectorStore
+from gateway.ports import Reranker, VectorStore
 from gateway.settings import Settings
 from gateway.wiring.consistency import require_consistent
 from gateway.wiring.encoders import expectation, open_encoder
+from gateway.wiring.models import open_reranker
 from gateway.wiring.stores import open_store
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Patient:
     profile: ModelProfile
     embedder: Embedder | None = None
     store: VectorStore | None = None
+    reranker: Reranker | None = None
     errors: dict[str, GatewayError] = field(default_factory=dict[str, GatewayError])
     down: dict[str, str] = field(default_factory=dict[str, str])
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -49,7 +51,8 @@ class Patient:
     @classmethod
     def of(cls, runtime: Runtime) -> "Patient":
         """Look at a running gateway; close it with `aclose`, the runtime stays open."""
-        return cls(runtime.settings, runtime.embedder.profile, runtime.embedder, runtime.store)
+        embedder, reranker = runtime.embedder, runtime.reranker
+        return cls(runtime.settings, embedder.profile, embedder, runtime.store, reranker)
 
     @property
     def well_embedder(self) -> Embedder:
@@ -133,6 +136,12 @@ async def open_patient(settings: Settings) -> AsyncGenerator[Patient, None]:
             stack.push_async_callback(store.aclose)
         except GatewayError as exc:
             patient.errors["store"] = exc
+        try:
+            patient.reranker = reranker = await open_reranker(settings, discard)
+            if reranker is not None:
+                stack.push_async_callback(reranker.aclose)
+        except GatewayError as exc:
+            patient.errors["reranker"] = exc
         yield patient
 
 

@@ -34,6 +34,12 @@ class EncoderFacts(Reply):
     details: dict[str, str]
 
 
+class RerankerFacts(Reply):
+    kind: str
+    model_id: str
+    raw: bool = Field(description="Scores are the model's own numbers, not probabilities")
+
+
 class Info(Reply):
     """What this gateway serves."""
 
@@ -49,5 +55,6 @@ class Info(Reply):
     language_note: str | None
     encoder: EncoderFacts
     store: str
+    reranker: RerankerFacts | None = Field(description="Null where none is configured")
     max_inputs: int
     max_body_bytes: int

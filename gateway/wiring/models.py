@@ -1,14 +1,9 @@
 """The reranker and the language model that the settings name, if they do."""
 
-from typing import TYPE_CHECKING
-
 from gateway.errors import ConfigurationError
 from gateway.events import Sink, discard
 from gateway.ports import Generator, Reranker
 from gateway.settings import Settings
-
-if TYPE_CHECKING:  # adapters are imported when they are used
-    pass
 
 
 async def open_reranker(settings: Settings, sink: Sink) -> Reranker | None:

@@ -69,6 +69,12 @@ def test_scores_are_probabilities_unless_raw_ones_are_set(stub: TEIStub) -> None
     assert hits[0]["document_id"] == "jupiter"
 
 
+def test_info_names_the_reranker(stub: TEIStub) -> None:
+    with stub, gateway(stub) as client:
+        told = client.get("/info").json()["reranker"]
+    assert told == {"kind": "tei", "model_id": MODEL, "raw": False}
+
+
 def test_a_configured_reranker_is_part_of_readiness(stub: TEIStub) -> None:
     with stub:
         with gateway(stub) as client:

@@ -132,6 +132,7 @@ def test_info_describes_what_is_served(client: TestClient[Litestar]) -> None:
     assert info["default_size"] == 512
     assert info["encoder"]["kind"] == "fake"
     assert info["store"] == "memory"
+    assert info["reranker"] is None
     assert info["space"].startswith("embeddinggemma-300m+fake:")
     assert info["language_note"] is None
     assert info["tasks"][:2] == ["query", "document"]

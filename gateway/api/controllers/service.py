@@ -15,7 +15,15 @@ from gateway.api.operations import DOC, Content, Operation, reply
 from gateway.bootstrap import Runtime
 from gateway.doctor.readiness import ReadinessProbe
 from gateway.observability.metrics import CONTENT_TYPE
-from gateway.schemas.service import DependencyHealth, EncoderFacts, Info, Liveness, Readiness
+from gateway.ports import Reranker
+from gateway.schemas.service import (
+    DependencyHealth,
+    EncoderFacts,
+    Info,
+    Liveness,
+    Readiness,
+    RerankerFacts,
+)
 
 _READY: Final = {200: (Content(model=Readiness),), 503: (Content(model=Readiness),)}
 _VERBOSE: Final = {
@@ -85,6 +93,13 @@ class ServiceController(Controller):
         return Response(runtime.metrics.render(), headers={"content-type": CONTENT_TYPE})
 
 
+def _reranker(reranker: Reranker | None) -> RerankerFacts | None:
+    if reranker is None:
+        return None
+    info = reranker.info
+    return RerankerFacts(kind=info.kind, model_id=info.model_id, raw=info.raw)
+
+
 def _info(runtime: Runtime) -> Info:
     settings, embedder = runtime.settings, runtime.embedder
     profile, encoder = embedder.profile, embedder.encoder.info
@@ -107,6 +122,7 @@ def _info(runtime: Runtime) -> Info:
             details=dict(encoder.details),
         ),
         store=settings.store_kind,
+        reranker=_reranker(runtime.reranker),
         max_inputs=settings.server.max_inputs,
         max_body_bytes=settings.server.max_body_bytes,
     )

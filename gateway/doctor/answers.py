@@ -49,6 +49,28 @@ async def hidden_prompt(patient: Patient) -> list[Outcome]:
 
 
 @check(
+    "long-texts",
+    fails="The server reads the beginning of a long text alone, although it does not say that it would.",
+    remedy="start TEI 1.9.3 with --auto-truncate false, and let nothing between cut texts",
+)
+async def long_texts(patient: Patient) -> list[Outcome]:
+    """Every token of a text of nearly the whole context is read."""
+    from gateway.tei.whole import longest_text  # noqa: PLC0415
+
+    async def ask(server: "DirectServer", info: "Info") -> Outcome:
+        async def count(text: str) -> int:
+            return len((await server.token_ids([text]))[0])
+
+        text, tokens = await longest_text(count, info, patient.expectation)
+        _, read = await server.embed([text])
+        if read < tokens:
+            return fail(f"{read} tokens were read of a text of {tokens}")
+        return ok(f"all {tokens} tokens of a text were read")
+
+    return await each(patient, ask)
+
+
+@check(
     "norms",
     fails="The server answers vectors that are not of unit length, or of another size than the model.",
     remedy="serve the configured model with TEI 1.9.3; something between may rewrite answers",
@@ -207,6 +229,7 @@ async def agreement(patient: Patient) -> list[Outcome]:
 
 CHECKS: Final = (
     hidden_prompt,
+    long_texts,
     norms,
     server_nulls,
     matryoshka,

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from gateway.errors import ConfigurationError, UpstreamError
 from gateway.events import CanaryFinished, Sink
-from gateway.tei.examiner import Look
+from gateway.tei.examiner import LONG_TURNS, Look
 from gateway.tei.refusals import SERVICE
 from gateway.tei.replica import Replica
 from gateway.tei.together import together
@@ -54,7 +54,10 @@ class Canary:
         """
         if not replica.ready or replica.client.known is None:
             return None
-        turn = self._turns[replica] = self._turns.get(replica, -1) + 1
+        turn = self._turns.get(replica, -1) + 1
+        if self._is_connected_anew(replica):
+            turn += -turn % LONG_TURNS  # another server may answer: ask for everything
+        self._turns[replica] = turn
         self._connections[replica] = replica.client.connections
         try:
             look = await replica.repeat(turn)

@@ -20,9 +20,15 @@ from gateway.tei.goldens import (
     require_recorded_vectors,
     worst_cosine,
 )
-from gateway.tei.identity import PROBE, Expectation, require_probe, require_supported
+from gateway.tei.identity import (
+    PROBE,
+    Expectation,
+    require_probe,
+    require_supported,
+)
 from gateway.tei.line import Line
 from gateway.tei.refusals import InputRejected, TooMuchAtOnce
+from gateway.tei.whole import longest_text, require_whole
 from gateway.tei.wire import (
     Info,
     decode_openai,
@@ -37,7 +43,7 @@ PERMITS_SHARE: Final = 4
 RECORDED_AT_ONCE: Final = 4
 """Items of a recording that a canary asks for in one turn; the next turn takes the next ones."""
 LONG_TURNS: Final = 10
-"""The long canary is asked in every tenth turn, the first one included."""
+"""Long texts are asked in every tenth turn, the first one and that after a reconnect included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +85,10 @@ class Examiner:
             look = await self._repeat(info, turn)
             if turn % LONG_TURNS or not self._expect.long_canary:
                 return look
+            longest = await self._read_whole(info)
             cosine, tokens = await self._cosine_in_batch(info)
         uneven = cosine if cosine < bar_of(info.model_dtype) else None
-        return Look(look.inputs + 4, look.tokens + tokens, uneven)
+        return Look(look.inputs + 5, look.tokens + longest + tokens, uneven)
 
     async def _examine(self, info: Info) -> None:
         where, expect = self._line.where, self._expect
@@ -98,6 +105,7 @@ class Examiner:
         if expect.canaries:
             rows, _ = await self._embed_all(expect.canaries, info)
             self._baseline.require(where, require_unit(rows, size=expect.size), info.model_dtype)
+        await self._read_whole(info)
 
     async def is_same(self) -> bool:
         """Ask the probe again: whether the server is still the one that was examined."""
@@ -126,6 +134,25 @@ class Examiner:
         if part is not None:
             require_recorded_vectors(where, recorded, part, info.model_dtype)
         return Look(len(texts), tokens)
+
+    async def _read_whole(self, info: Info) -> int:
+        """Have a text of nearly the whole context read, and return its tokens.
+
+        Where a proxy takes no request so large, no such text comes through, and none is cut: 0.
+        """
+        try:
+            text, tokens = await longest_text(self._count, info, self._expect)
+            rows, read = await self._embed([text])
+        except TooMuchAtOnce:
+            return 0
+        require_whole(self._line.where, read, tokens)
+        require_unit(rows, size=self._expect.size)
+        return read
+
+    async def _count(self, text: str) -> int:
+        body = tokenize_body(_json([text]), add_special_tokens=True)
+        answer = await self._line.call("tokenize", "/tokenize", body)
+        return len(decode_tokens(answer.body, 1)[0])
 
     async def _cosine_in_batch(self, info: Info) -> tuple[float, int]:
         """Least cosine of a long text among its equals to itself alone, and the tokens read."""

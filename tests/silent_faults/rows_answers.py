@@ -37,7 +37,8 @@ ANSWERS: Final = (
         "Long texts cut without a word",
         "auto_truncate (TEI's default from 1.9.0), or an engine with a shorter context",
         "Rapid-MLX issue 1381, ragflow issue 4683; TEI PR 829",
-        "Truncation is forbidden per request; a recorded text of the model's whole context",
+        "Truncation is forbidden per request; of a text of nearly the whole context every token must be "
+        "read, and a recorded one must come out again",
         BY_CANARY,
         SERVERS,
     ),

@@ -5,10 +5,16 @@ from typing import Final
 
 import pytest
 
+from gateway.events import discard
 from gateway.modelserver.faults import FaultKind
+from gateway.tei.canary import Canary
+from gateway.tei.examiner import LONG_TURNS
+from gateway.wiring.consistency import require_consistent
+from gateway.wiring.encoders import expectation
 from tests.silent_faults.conftest import Server
 from tests.silent_faults.marks import injects
 from tests.silent_faults.trial import Bench
+from tests.support.tei_pools import pool_of
 
 pytestmark = pytest.mark.anyio
 
@@ -38,6 +44,8 @@ LATER: Final = {
     "same-index": "wrong indexes",
 }
 """Faults that are seen in every answer, so that they may begin whenever they like."""
+BY_CANARY: Final = tuple(fault for fault in KINDS if fault not in LATER)
+"""Faults that no single answer shows: the canary finds them when they begin later."""
 UNSEEN: Final[tuple[FaultKind, ...]] = ("causal", "other-model", "fine-tune", "swapped")
 
 
@@ -94,6 +102,37 @@ async def test_an_answer_that_is_wrong_later_is_refused(
         assert wrong.log.requests, "it was asked"
     outcome.require_caught(LATER[fault])
     assert outcome.hits == 0
+
+
+@injects(*BY_CANARY)
+async def test_a_fault_that_begins_later_is_found_by_the_canary_within_ten_turns(
+    bench: Bench, server: Server, fault: str
+) -> None:
+    """By its own first answers alone: without a recording."""
+    with server() as wrong:
+        settings = bench.configured(tei={"urls": [wrong.url]}, recording=None)
+        expect = expectation(settings, require_consistent(settings))
+        async with pool_of(wrong, expect=expect) as pool:
+            await pool.replica.meet()
+            canary = Canary(lambda: pool.pool.replicas, seconds=300.0, sink=discard)
+            first = await canary.probe(pool.replica)
+            assert first is not None
+            assert first.outcome == "ok"
+            wrong.fail(KINDS[fault][0], times=None)
+            turns = [await canary.probe(pool.replica) for _ in range(LONG_TURNS)]
+            assert "drift" in [turn.outcome for turn in turns if turn is not None]
+            assert not pool.replica.ready
+
+
+@injects("silent-truncation")
+async def test_texts_cut_without_a_word_are_refused_by_their_tokens_where_nothing_is_recorded(
+    bench: Bench, server: Server
+) -> None:
+    with server() as wrong:
+        wrong.fail("silent-truncation", times=None)
+        outcome = await bench.tried(bench.configured(tei={"urls": [wrong.url]}, recording=None))
+    outcome.require_caught(r"read 1024 tokens of a text of 2\d\d\d")
+    assert outcome.points == outcome.hits == 0
 
 
 @injects("double-prompt")

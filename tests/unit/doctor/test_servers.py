@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 OK, WARN, FAIL, SKIP = Status.OK, Status.WARN, Status.FAIL, Status.SKIP
 OF_SERVERS = (
     *("tei-version", "model-identity", "auto-truncate", "limits", "cpu-fallback"),
-    *("hidden-prompt", "norms", "server-nulls", "matryoshka", "dense-layers"),
+    *("hidden-prompt", "long-texts", "norms", "server-nulls", "matryoshka", "dense-layers"),
     *("length-invariance", "agreement"),
 )
 RERANKER: dict[str, Any] = {"reranker": {"id2label": {}, "label2id": {}}}
@@ -56,6 +56,8 @@ RERANKER: dict[str, Any] = {"reranker": {"id2label": {}, "label2id": {}}}
         ("limits", {"max_batch_tokens": 1024}, FAIL),
         ("hidden-prompt", {}, OK),
         ("hidden-prompt", {"default_prompt": "query: please read this: "}, FAIL),
+        ("long-texts", {}, OK),
+        ("long-texts", {"max_input_length": 512}, OK),
         ("norms", {}, OK),
         ("norms", {"encoder": FakeEncoder(size=384)}, FAIL),
         ("server-nulls", {}, OK),
@@ -78,6 +80,7 @@ async def test_what_a_server_is(check: str, options: dict[str, Any], status: Sta
     ("check", "kind", "times"),
     [
         ("hidden-prompt", "hidden-prompt", None),
+        ("long-texts", "silent-truncation", None),
         ("norms", "unnormalised", None),
         ("norms", "short-rows", None),
         ("server-nulls", "null", None),

@@ -160,7 +160,7 @@ async def test_a_batch_of_equal_lengths_that_changes_vectors_is_a_warning() -> N
             assert even is not None
             assert (uneven.outcome, even.outcome) == ("uneven", "ok")
             assert "257" in uneven.reason
-            assert uneven.inputs == len(CANARIES) + 4
+            assert uneven.inputs == len(CANARIES) + 5
             assert all(one.ready for one in pool.pool.replicas)
             for _ in range(LONG_TURNS - 1):
                 found = await canary.probe(pool.replica)

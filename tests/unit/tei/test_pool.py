@@ -256,9 +256,9 @@ async def test_one_guilty_input_costs_a_request_for_each_halving() -> None:
             assert "CUDA" in str(encoding.refused[31])
             assert isinstance(encoding.refused[31], UpstreamRejected)
             good = sum(count for _, count in stub.log.requests[asked:])
-    # 32, 16, 8, 4, 2 and 1 fail, each twice; the other halves pass at once; one probe
-    assert len(stub.log.requests) - asked == 6 * 2 + 5 + 1
-    assert good == 2 * 63 + 31 + 1
+    # 32, 16, 8, 4, 2 and 1 fail, each twice; the other halves pass at once; two probes
+    assert len(stub.log.requests) - asked == 6 * 2 + 5 + 2
+    assert good == 2 * 63 + 31 + 2
 
 
 @BOTH
@@ -277,6 +277,8 @@ async def test_a_server_that_truncates_by_default_is_told_not_to() -> None:
     near = "word " * 2000
     with TEIStub(auto_truncate=True) as stub:
         async with pool_of(stub) as pool:
+            await pool.replica.meet()
+            met = len(stub.log.requests)
             rows, tokens = await pool.embed(["short", near])
             assert rows.tobytes() == (await unit_rows(["short", near])).tobytes()
             assert tokens == 3 + 2002
@@ -284,7 +286,7 @@ async def test_a_server_that_truncates_by_default_is_told_not_to() -> None:
                 await pool.embed(["short", "word " * 2100])
             assert caught.value.index == 1
             await pool.embed(["short"])
-        paths = [path for path, _ in stub.log.requests][1:]
+        paths = [path for path, _ in stub.log.requests[met:]]
     assert paths == ["/embed", "/embed", "/embed", "/v1/embeddings", "/v1/embeddings"]
 
 
@@ -383,7 +385,7 @@ async def test_one_check_serves_all_who_wait_for_it() -> None:
     with TEIStub() as stub:
         async with pool_of(stub) as pool:
             await asyncio.gather(*(pool.replica.meet() for _ in range(10)))
-        assert stub.log.paths == ["/info", "/v1/embeddings"]
+        assert stub.log.paths == ["/info", "/v1/embeddings", "/tokenize", "/v1/embeddings"]
 
 
 async def test_a_cancelled_call_gives_its_inputs_back() -> None:

@@ -75,4 +75,4 @@ async def test_texts_of_several_lengths_are_sent_once() -> None:
     with TEIStub() as stub:
         async with pool_of(stub, expect=WINDOWED) as pool:
             await pool.embed(texts)
-            assert stub.log.computed == 1 + len(texts), "the probe and the texts"
+            assert stub.log.computed == 2 + len(texts), "two probes and the texts"

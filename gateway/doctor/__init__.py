@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.bootstrap import Runtime
 from gateway.doctor import answers, collections, encoder, host, reranker, servers, store
-from gateway.doctor.findings import Check, Finding, Outcome, Status, skip
+from gateway.doctor.findings import Check, Finding, Fix, Outcome, Status, skip
 from gateway.doctor.findings import fail as failed
 from gateway.doctor.patient import NotApplicable, Patient, open_patient
 from gateway.errors import GatewayError
@@ -65,19 +65,25 @@ async def run_check(check: Check, patient: Patient) -> list[Finding]:
 
 
 async def mend(patient: Patient, findings: list[Finding]) -> list[Finding]:
-    """Do what is safe about the failures and ask again; the new findings say what was done."""
+    """Do what is safe about the failures and ask again; the new findings say what was done, or why not."""
     ill = {finding.check for finding in findings if finding.status is Status.FAIL}
     found: list[Finding] = []
     for check in CHECKS.values():
         if check.fix is None or check.id not in ill:
             continue
-        done = await check.fix(patient)
-        found += [
-            _finding(check, Outcome(Status.OK, what), fixed=what) for what in done
-        ] + await run_check(check, patient)
+        found += await _mended(check, check.fix, patient) + await run_check(check, patient)
         ill.discard(check.id)
     mended = {finding.check for finding in found}
     return [finding for finding in findings if finding.check not in mended] + found
+
+
+async def _mended(check: Check, fix: Fix, patient: Patient) -> list[Finding]:
+    """What was done about one failure; an error on the way is a finding, and hides no other."""
+    try:
+        done = await fix(patient)
+    except (NotApplicable, GatewayError) as exc:
+        return [_finding(check, failed(f"not mended: {exc}"))]
+    return [_finding(check, Outcome(Status.OK, what), fixed=what) for what in done]
 
 
 def _finding(check: Check, outcome: Outcome, fixed: str = "") -> Finding:

@@ -11,10 +11,17 @@ import numpy as np
 from gateway.domain.recording import Recording
 from gateway.domain.vectors import Matrix, shorten
 from gateway.encoders._wrapper import WrappedEncoder
-from gateway.errors import GatewayError, UpstreamError
+from gateway.errors import (
+    GatewayError,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from gateway.events import CanaryFinished, Sink, discard
 from gateway.ports import Encoder, Encoding, Health, Lane
-from gateway.tei.canary import RECONNECT_SECONDS
+from gateway.tei.breaker import FAILURES
+from gateway.tei.canary import RECONNECT_SECONDS, unexpected
 from gateway.tei.examiner import part_of
 from gateway.tei.goldens import (
     bar_of,
@@ -32,7 +39,8 @@ class CanaryEncoder(WrappedEncoder):
     """Has the encoder repeat vectors that are known; once it does not, the gateway is not ready.
 
     Nothing can be asked instead of a lone server, so it goes on being asked; it is ready again when
-    the vectors are right again.
+    the vectors are right again. So it is when it gave no sound answer in `FAILURES` turns in a row; one
+    that is away or busy is the encoder's own to tell of.
     """
 
     def __init__(
@@ -57,6 +65,8 @@ class CanaryEncoder(WrappedEncoder):
         self._sink: Final = sink
         self._first: Matrix | None = None
         self._drift = ""
+        self._broken = 0
+        self._reason = ""
         self._turn = 0
         self._task: Final = asyncio.create_task(self.watch())
 
@@ -79,11 +89,16 @@ class CanaryEncoder(WrappedEncoder):
         try:
             encoding = await self._encoder.encode(texts, lane=Lane.INGEST)
             self._drift = self._wrong(shorten(encoding.vectors, self.info.size), part)
-        except UpstreamError as exc:
+        except (UpstreamOverloaded, UpstreamTimeout, UpstreamUnavailable) as exc:
             return self._tell("unanswered", 0, 0, str(exc))
+        except UpstreamError as exc:
+            return self._unanswered(str(exc))
         except GatewayError as exc:
             self._drift = str(exc)
             return self._tell("drift", len(texts), 0, self._drift)
+        except Exception as exc:  # noqa: BLE001  whatever it is, the watch goes on
+            return self._unanswered(unexpected(exc))
+        self._broken = 0
         outcome = "drift" if self._drift else "ok"
         return self._tell(outcome, len(texts), encoding.tokens, self._drift)
 
@@ -91,15 +106,24 @@ class CanaryEncoder(WrappedEncoder):
         return await self._encoder.encode(texts, lane=lane)
 
     async def health(self) -> Health:
-        """Tell that the vectors drifted, else what the encoder tells."""
+        """Tell that the vectors drifted or do not come, else what the encoder tells."""
         if self._drift:
             return Health(self.info.kind, False, self._drift)
+        if self._broken >= FAILURES:
+            told = f"known texts got no sound answer {self._broken} times in a row: {self._reason}"
+            return Health(self.info.kind, False, told)
         return await self._encoder.health()
 
     async def aclose(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         await super().aclose()
+
+    def _unanswered(self, reason: str) -> CanaryFinished:
+        """Count a turn without a sound answer."""
+        self._broken += 1
+        self._reason = reason
+        return self._tell("unanswered", 0, 0, reason)
 
     def _tell(self, outcome: str, inputs: int, tokens: int, reason: str) -> CanaryFinished:
         kind = self.info.kind

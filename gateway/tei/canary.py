@@ -7,6 +7,7 @@ err. What it must repeat: the worked examples of the model card, a recording, an
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from traceback import extract_tb
 from typing import Final, TypeAlias
 
 from gateway.errors import ConfigurationError, UpstreamError
@@ -65,6 +66,8 @@ class Canary:
             found = CanaryFinished(SERVICE, replica.where, "drift", 0, 0, str(exc))
         except UpstreamError as exc:
             found = CanaryFinished(SERVICE, replica.where, "unanswered", 0, 0, str(exc))
+        except Exception as exc:  # noqa: BLE001  whatever it is, the watch goes on
+            found = CanaryFinished(SERVICE, replica.where, "unanswered", 0, 0, unexpected(exc))
         else:
             found = _finished(replica.where, look)
         self._sink(found)
@@ -76,6 +79,13 @@ class Canary:
     def _forget_all_but(self, replicas: Sequence[Replica]) -> None:
         for gone in self._turns.keys() - set(replicas):
             del self._turns[gone], self._connections[gone]
+
+
+def unexpected(exc: Exception) -> str:
+    """What a canary failed with and where; not its message, which may hold recorded texts."""
+    places = extract_tb(exc.__traceback__)[-1:]
+    where = "".join(f" at {at.filename}:{at.lineno} {at.name}" for at in places)
+    return f"the canary itself failed unexpectedly: {type(exc).__name__}{where}"
 
 
 def _finished(where: str, look: Look) -> CanaryFinished:

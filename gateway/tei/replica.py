@@ -192,9 +192,12 @@ class Replica:
     async def repeat(self, turn: int) -> Look:
         """Ask again for vectors that are known, as an ingest would; other ones leave it out.
 
+        No answer, or a broken one, counts against it as one to a caller does; so does a failed
+        inference, for the texts are known to be well.
+
         Raises:
             ConfigurationError: it drifted.
-            UpstreamError: it could not be asked.
+            UpstreamError: it could not be asked, or gave no answer that is one.
         """
         load = await self.window.take(CANARY_INPUTS, CANARY_TOKENS, Lane.INGEST)
         try:
@@ -202,10 +205,15 @@ class Replica:
         except ConfigurationError as exc:
             self._fail(exc, at_once=True)
             raise
+        except (UpstreamUnavailable, UpstreamTimeout, BrokenAnswer) as exc:
+            self._fail(exc)
+            raise
         finally:
             self.window.give_back(load)
         if look is None:
             raise unavailable(f"TEI at {self.where} is no longer verified: asking again later")
+        if self.ready:
+            self._succeed()
         return look
 
     async def aclose(self) -> None:

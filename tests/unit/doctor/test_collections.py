@@ -13,7 +13,7 @@ from gateway.domain.documents import StoredChunk
 from gateway.domain.search import Filter
 from gateway.domain.vectors import Vector
 from gateway.encoders.fake import FakeEncoder
-from gateway.errors import StoreLocked
+from gateway.errors import StoreLocked, UpstreamUnavailable
 from gateway.ports import Encoding, Health, Lane
 from gateway.settings import load_settings
 from gateway.vectorstores.memory import MemoryStore
@@ -79,6 +79,13 @@ class LacksIndexes(MemoryStore):
     async def mend_indexes(self, name: str) -> list[str]:
         made, self.missing = self.missing, []
         return made
+
+
+class RefusesIndexes(LacksIndexes):
+    """A store that goes down while it is mended."""
+
+    async def mend_indexes(self, name: str) -> list[str]:
+        raise UpstreamUnavailable("nobody answers at http://qdrant", service="qdrant")
 
 
 class IsDown(MemoryStore):
@@ -194,6 +201,19 @@ async def test_what_is_safe_is_mended_and_told() -> None:
     ]
     assert len(mended) == len(findings) + 2
     assert await mend(patient, mended) == mended
+
+
+async def test_an_error_while_mending_is_a_finding_and_hides_no_other() -> None:
+    patient = Patient.of(await filled(store=RefusesIndexes()))
+    findings = await examine(patient)
+    mended = await mend(patient, findings)
+    failures = [finding for finding in mended if finding.status is Status.FAIL]
+    assert {finding.check for finding in failures} == {"collection-indexes"}
+    told = [finding for finding in failures if "nobody answers at http://qdrant" in finding.detail]
+    assert [(one.fixed, bool(one.remedy)) for one in told] == [("", True)]
+    assert [f for f in mended if f.check != "collection-indexes"] == [
+        f for f in findings if f.check != "collection-indexes"
+    ]
 
 
 async def test_failures_that_are_not_safe_to_mend_stay() -> None:

@@ -13,7 +13,7 @@ from gateway.domain.recording import Recorded, Recording
 from gateway.domain.vectors import shorten
 from gateway.encoders.canary import CanaryEncoder
 from gateway.encoders.fake import FakeEncoder
-from gateway.errors import InputTooLong, UpstreamUnavailable
+from gateway.errors import InputTooLong, UpstreamError, UpstreamUnavailable
 from gateway.events import CanaryFinished, Event
 from gateway.ports import EncoderInfo, Encoding, Lane
 from gateway.settings import load_settings
@@ -52,6 +52,14 @@ def refusing(encoding: Encoding) -> Encoding:
 
 def away(encoding: Encoding) -> Encoding:
     raise UpstreamUnavailable("nobody answers", service="openai")
+
+
+def malformed(encoding: Encoding) -> Encoding:
+    raise UpstreamError("answered a body that is not OpenAI's", service="openai")
+
+
+def crashing(encoding: Encoding) -> Encoding:
+    raise RuntimeError("secret text")
 
 
 @asynccontextmanager
@@ -94,6 +102,50 @@ async def test_a_server_that_is_away_has_not_drifted() -> None:
         assert (await encoder.probe()).outcome == "unanswered"
         model.spoil = lambda encoding: encoding
         assert (await encoder.health()).ok
+
+
+@pytest.mark.parametrize("spoil", [malformed, crashing])
+async def test_three_turns_without_a_sound_answer_make_it_not_ready_until_one_comes(
+    spoil: Callable[[Encoding], Encoding],
+) -> None:
+    model, events = Model(), list[Event]()
+    async with watched(model, events=events) as encoder:
+        await eventually(lambda: bool(events))  # the watch's own first turn
+        for turns in (2, 3):  # the turn between starts the count anew
+            model.spoil = spoil
+            for _ in range(turns):
+                assert (await encoder.probe()).outcome == "unanswered"
+            health = await encoder.health()
+            assert health.ok is (turns < 3)
+            model.spoil = lambda encoding: encoding
+            assert (await encoder.probe()).outcome == "ok"
+            assert (await encoder.health()).ok
+        assert "no sound answer 3 times" in health.detail
+
+
+async def test_a_server_that_is_away_is_not_told_of_by_the_canary() -> None:
+    model = Model()
+    async with watched(model) as encoder:
+        model.spoil = away
+        for _ in range(4):
+            await encoder.probe()
+        assert (await encoder.health()).ok
+
+
+async def test_the_watch_outlives_an_error_that_nobody_expected() -> None:
+    model, events = Model(), list[Event]()
+    model.spoil = crashing
+    encoder = CanaryEncoder(model, EXPECT, seconds=0.01, sink=events.append)
+    await eventually(lambda: len(events) >= 2)
+    model.spoil = lambda encoding: encoding
+    runs = [event for event in events if isinstance(event, CanaryFinished)]
+    assert {run.outcome for run in runs} == {"unanswered"}
+    assert "RuntimeError" in runs[0].reason
+    assert "secret" not in runs[0].reason
+    await eventually(
+        lambda: isinstance(last := events[-1], CanaryFinished) and last.outcome == "ok"
+    )
+    await encoder.aclose()
 
 
 async def test_the_model_card_and_a_recording_are_held_against_it() -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -15,11 +15,12 @@ from gateway.embedding.canaries import LONG_TOKENS, canary_texts, long_canary
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, EMBEDDING_GEMMA_300M
 from gateway.encoders.local import LocalEncoder
 from gateway.encoders.tei import Expectation, TEIEncoder, Wiring
-from gateway.errors import UnsupportedServer
+from gateway.errors import UnsupportedServer, UpstreamError
 from gateway.events import CanaryFinished, Event, ReplicaChanged
 from gateway.modelserver.faults import FaultKind
 from gateway.observability.metrics import Metrics
 from gateway.ports import Lane
+from gateway.tei.breaker import FAILURES
 from gateway.tei.canary import RECONNECT_SECONDS, Canary
 from gateway.tei.examiner import LONG_TURNS, RECORDED_AT_ONCE, part_of
 from gateway.tei.replica import CANARY_INPUTS
@@ -112,6 +113,59 @@ async def test_a_server_that_does_not_answer_has_not_drifted() -> None:
             assert found is not None
             assert found.outcome == "unanswered"
             assert pool.replica.ready
+
+
+@pytest.mark.parametrize("kind", ["not-json", "too-few", "same-index", "backend"])
+async def test_a_replica_that_only_gives_broken_answers_is_left_out(kind: FaultKind) -> None:
+    events: list[Event] = []
+    with TEIStub() as stub:
+        async with pool_of(stub, expect=WATCHED, events=events) as pool:
+            canary, replica = canary_over(pool, events), pool.replica
+            await replica.meet()
+            for turns in (FAILURES - 1, FAILURES):  # the turn between starts the count anew
+                stub.fail(kind, times=None, path="/v1/embeddings")
+                for _ in range(turns):
+                    found = await canary.probe(replica)
+                    assert found is not None
+                    assert found.outcome == "unanswered"
+                assert replica.ready is (turns < FAILURES)
+                if not replica.ready:
+                    with pytest.raises(UpstreamError):
+                        await replica.health()
+                stub.heal()
+                await eventually(lambda: replica.ready)
+                found = await canary.probe(replica)
+                assert found is not None
+                assert found.outcome == "ok"
+
+
+async def test_the_watch_outlives_an_error_that_nobody_expected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events: list[Event] = []
+    with TEIStub() as stub, TEIStub() as well:
+        async with pool_of(stub, well, expect=WATCHED) as pool:
+            canary = Canary(lambda: pool.pool.replicas, seconds=0.01, sink=events.append)
+            for one in pool.pool.replicas:
+                await one.meet()
+
+            async def fails(turn: int) -> NoReturn:
+                raise ValueError("secret text")
+
+            with monkeypatch.context() as patched:
+                patched.setattr(pool.replica.client, "repeat", fails)
+                task = asyncio.create_task(canary.watch())
+                await eventually(lambda: len(outcomes(events, stub.url)) >= 2)
+                await eventually(lambda: "ok" in outcomes(events, well.url))
+            await eventually(lambda: "ok" in outcomes(events, stub.url))
+            task.cancel()
+    runs = [e for e in events if isinstance(e, CanaryFinished) and e.outcome != "ok"]
+    assert {(run.where, run.outcome) for run in runs} == {(stub.url, "unanswered")}
+    assert all("ValueError" in run.reason and "secret" not in run.reason for run in runs)
+
+
+def outcomes(events: Sequence[Event], where: str) -> list[str]:
+    return [e.outcome for e in events if isinstance(e, CanaryFinished) and e.where == where]
 
 
 async def test_a_recording_comes_up_part_by_part() -> None:

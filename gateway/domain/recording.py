@@ -6,13 +6,13 @@ where the reference itself cannot be loaded.
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from gateway.domain.vectors import Matrix, Vector, require_unit
@@ -67,25 +67,37 @@ class Recording:
             ConfigurationError: no such file, another format, or rows that are no unit vectors.
         """
         try:
-            body = cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
-            if body.get("format") != FORMAT:
+            data = path.read_bytes()
+            if msgspec.json.decode(data, type=_Form).format != FORMAT:
                 raise ConfigurationError(f"{str(path)!r} is no recording of this format ({FORMAT})")
-            items = [_from_json(item) for item in body["items"]]
-            recording = cls(
-                body["space"], body["model_id"], body["size"], body["made_by"], tuple(items)
-            )
+            body = msgspec.json.decode(data, type=_Body)
+            items = tuple(_recorded(item) for item in body.items)
+            recording = cls(body.space, body.model_id, body.size, body.made_by, items)
             require_unit(recording.vectors, size=recording.size)
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            DegenerateVector,
-            binascii.Error,
-        ) as exc:
+        except (OSError, ValueError, msgspec.MsgspecError, DegenerateVector) as exc:
             raise ConfigurationError(f"{str(path)!r} is no readable recording: {exc}") from exc
         return recording
+
+
+class _Form(msgspec.Struct):
+    format: str = ""
+
+
+class _Item(msgspec.Struct):
+    task: str
+    text: str
+    title: str | None
+    rendered: str
+    token_ids: tuple[int, ...]
+    vector: str
+
+
+class _Body(msgspec.Struct):
+    space: str
+    model_id: str
+    size: int
+    made_by: dict[str, str]
+    items: list[_Item]
 
 
 def _to_json(item: Recorded) -> dict[str, Any]:
@@ -99,13 +111,6 @@ def _to_json(item: Recorded) -> dict[str, Any]:
     }
 
 
-def _from_json(body: Mapping[str, Any]) -> Recorded:
-    vector = np.frombuffer(base64.b64decode(body["vector"], validate=True), "<f4")
-    return Recorded(
-        body["task"],
-        body["text"],
-        body["title"],
-        body["rendered"],
-        tuple(body["token_ids"]),
-        vector.astype(np.float32),
-    )
+def _recorded(item: _Item) -> Recorded:
+    vector = np.frombuffer(base64.b64decode(item.vector, validate=True), "<f4").astype(np.float32)
+    return Recorded(item.task, item.text, item.title, item.rendered, item.token_ids, vector)

@@ -11,14 +11,22 @@ from gateway.embedding.profile import FORBIDDEN_DTYPES, Golden, ModelProfile, Ta
 from gateway.errors import GatewayError
 from gateway.parity.bars import Bars, bars_for
 from gateway.parity.candidates.base import About, Candidate
+from gateway.parity.corpus import SLIDING
 from gateway.parity.diagnosis import diagnose
-from gateway.parity.layers import geometry, goldens, mrl, neighbours, norms, prompts
+from gateway.parity.layers import (
+    company,
+    geometry,
+    goldens,
+    mrl,
+    neighbours,
+    norms,
+    prompts,
+    specials,
+)
 from gateway.parity.layers.answers import Answers, compare_answers
-from gateway.parity.layers.company import compare_company
 from gateway.parity.layers.judged import Judged, Layer, Status, skipped
 from gateway.parity.layers.order import compare_order
 from gateway.parity.layers.rows import Floats, similarities
-from gateway.parity.layers.specials import compare_specials
 from gateway.parity.layers.tokens import compare_tokens
 from gateway.parity.layers.vectors import compare_vectors
 from gateway.parity.observing import WRONG, Observed, observe
@@ -86,6 +94,7 @@ async def compare(
     done = [layer.judge(bars) for layer in layers] + _skipped(
         truth, card_of(profile).goldens, about
     )
+    done += _too_short(observed, truth, profile)
     plots = _plots(items, observed.alone, truth.recording.vectors)
     return Comparison(about, bars, tuple(done), diagnose(done), plots)
 
@@ -117,8 +126,8 @@ def _layers(
     if len(short) >= FEWEST:
         yield geometry.compare_geometry(alone[short], reference[short])
         yield neighbours.compare_neighbours(alone[short], reference[short])
-    yield compare_company(alone, observed.company)
-    yield compare_specials(items, vectors.cosines, observed.refused, observed.told)
+    yield company.compare_company(alone, observed.company)
+    yield specials.compare_specials(items, vectors.cosines, observed.refused, observed.told)
     if examples := card_of(profile).goldens:
         yield goldens.compare_goldens(examples, observed.goldens)
 
@@ -138,6 +147,22 @@ def _skipped(truth: Truth, cards: Sequence[Golden], about: About) -> list[Judged
         notes.append(skipped(neighbours.NAME, neighbours.PROVES, why))
     if len(truth.cuts) < 2:
         notes.append(skipped(mrl.NAME, mrl.PROVES, "the model has one size only"))
+    return notes
+
+
+def _too_short(observed: Observed, truth: Truth, profile: ModelProfile) -> list[Judged]:
+    """What a recording of short texts, a brief one, cannot show of a model that reads long ones."""
+    notes: list[Judged] = []
+    longest = max(len(item.token_ids) for item in truth.recording.items)
+    if profile.max_tokens > SLIDING and company.LONG_EQUAL not in observed.company:
+        why = f"the recording has no texts of one length above {SLIDING} tokens: is it a brief one?"
+        notes.append(skipped(company.NAME, company.PROVES, why))
+    if longest < profile.max_tokens:
+        why = (
+            f"the recording's longest text has {longest} tokens, and the model reads "
+            f"{profile.max_tokens}: is it a brief one?"
+        )
+        notes.append(skipped(specials.NAME, specials.PROVES, why))
     return notes
 
 

@@ -21,6 +21,7 @@ from gateway.errors import (
 from gateway.parity.candidates.base import Answered, Ask, Candidate
 from gateway.parity.corpus import SLIDING, too_long
 from gateway.parity.layers.company import AT_A_TIME, EQUAL, LONG_EQUAL, MIXED
+from gateway.parity.layers.rows import joined
 from gateway.parity.progress import Progress
 from gateway.parity.truth import CUT_TEXTS
 from gateway.tei.refusals import BrokenAnswer
@@ -121,7 +122,7 @@ def _rows_of(
     known = [one for one in answers if isinstance(one, Answered)]
     if not known:
         raise BrokenAnswer(next(iter(lost.values())))
-    rows = _joined([one.rows for one in known])
+    rows = joined([one.rows for one in known])
     alone = np.full((len(answers), rows.shape[1]), np.nan, np.float32)
     alone[[i for i in range(len(answers)) if i not in lost]] = rows
     if any(one.tokens is None for one in known):
@@ -151,7 +152,7 @@ async def _company(
     progress(f"{AT_ONCE} at a time", 0, len(fit))
     turns = asyncio.Semaphore(AT_ONCE)
     rows = await together([_in_turn(candidate, asks[i], turns) for i in fit])
-    found[AT_A_TIME] = (fit, _joined(rows))
+    found[AT_A_TIME] = (fit, joined(rows))
     return found
 
 
@@ -167,7 +168,7 @@ async def _in_batches(
     for batch in batches:
         rows.append((await candidate.embed([asks[index] for index in batch])).rows)
         progress(f"batches ({way})", sum(map(len, rows)), total)
-    return [index for batch in batches for index in batch], _joined(rows)
+    return [index for batch in batches for index in batch], joined(rows)
 
 
 async def _in_turn(candidate: Candidate, ask: Ask, turns: asyncio.Semaphore) -> Matrix:
@@ -203,15 +204,3 @@ def _of_equal_length(items: Sequence[Recorded], among: Sequence[int]) -> list[li
     for index in among:
         groups.setdefault(len(items[index].token_ids), []).append(index)
     return [groups[tokens] for tokens in sorted(groups) if len(groups[tokens]) > 1]
-
-
-def _joined(rows: Sequence[Matrix]) -> Matrix:
-    """Rows of several answers as one matrix.
-
-    Raises:
-        BrokenAnswer: they are of different sizes.
-    """
-    sizes = {part.shape[1] for part in rows}
-    if len(sizes) > 1:
-        raise BrokenAnswer(f"vectors of several sizes are answered: {sorted(sizes)}")
-    return np.concatenate(list(rows))

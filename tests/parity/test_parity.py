@@ -161,6 +161,16 @@ async def test_a_fault_of_the_server_is_named(
     assert cause in report.comparisons[0].cause
 
 
+async def test_what_a_brief_recording_cannot_show_is_said(server: TEIStub, brief: Truth) -> None:
+    server.fail("overloaded", path="/tokenize", times=2)  # a full server is asked again
+    report = await run_parity([tei_candidate(server.url)], brief, TINY_PROFILE)
+    assert not failed(report)
+    told = [one.failures or one.note for one in report.comparisons[0].layers if one.layer]
+    notes = " ".join(map(str, told))
+    assert "no texts of one length above 257 tokens" in notes
+    assert f"tokens, and the model reads {TINY_PROFILE.max_tokens}" in notes
+
+
 async def test_replicas_are_compared_one_by_one(server: TEIStub, brief: Truth) -> None:
     with TEIStub("1.9.3", encoder=None) as other:
         report = await run_parity(

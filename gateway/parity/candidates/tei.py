@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
-import numpy as np
-
 from gateway.errors import UpstreamOverloaded
 from gateway.events import discard
 from gateway.parity.candidates.base import About, Answered, Ask
+from gateway.parity.layers.rows import joined
 from gateway.tei.client import TEIClient
 from gateway.tei.line import Limits, Line
 from gateway.tei.wire import Info, decode_openai, text_json
@@ -66,14 +65,14 @@ class TEICandidate:
     async def embed(self, asks: Sequence[Ask], *, size: int | None = None) -> Answered:
         texts = [text_json(ask.rendered, index) for index, ask in enumerate(asks)]
         parts = [await self._embed(part, size) for part in self._requests(texts)]
-        rows = np.concatenate([part.rows for part in parts])
+        rows = joined([part.rows for part in parts])
         return Answered(rows, sum(part.tokens or 0 for part in parts))
 
     async def token_ids(self, texts: Sequence[str]) -> list[list[int]] | None:
         bodies = [text_json(text, index) for index, text in enumerate(texts)]
         found: list[list[int]] = []
         for part in self._requests(bodies):
-            tokens = await self._client.tokenize(part, specials=True)
+            tokens = await _patient(lambda part=part: self._client.tokenize(part, specials=True))
             found += [[token.id for token in row] for row in tokens]
         return found
 

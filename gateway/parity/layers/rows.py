@@ -1,9 +1,12 @@
 """Arithmetic that layers share. Rows that are no direction compare as badly as can be."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.domain.vectors import Matrix, norms_of
+from gateway.tei.refusals import BrokenAnswer
 
 Floats = NDArray[np.float64]
 
@@ -31,3 +34,15 @@ def similarities(rows: Matrix) -> Floats:
 def least(values: Floats) -> float:
     """The least value; 1 of none."""
     return float(values.min()) if values.size else 1.0
+
+
+def joined(rows: Sequence[Matrix]) -> Matrix:
+    """Rows of several answers as one matrix.
+
+    Raises:
+        BrokenAnswer: they are of different sizes.
+    """
+    sizes = {part.shape[1] for part in rows}
+    if len(sizes) > 1:
+        raise BrokenAnswer(f"vectors of several sizes are answered: {sorted(sizes)}")
+    return np.concatenate(list(rows))

@@ -38,6 +38,9 @@ def test_a_recording_is_read_back_bit_for_bit(tmp_path: Path) -> None:
         ({"format": "something/9"}, "format"),
         ({"size": 9}, "size 9"),
         ({"items": []}, "readable"),
+        ({"made_by": None}, "made_by"),
+        ({"made_by": {"model": 3}}, "made_by"),
+        ({"size": "768"}, "size"),
         ({"items": [{"task": "query"}]}, "readable"),
     ],
 )
@@ -51,6 +54,20 @@ def test_anything_else_is_refused_by_name(
     with pytest.raises(ConfigurationError, match=told) as caught:
         Recording.load(file)
     assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("text", 5), ("text", None), ("title", 5), ("task", 3), ("token_ids", ["a"]), ("vector", "?")],
+)
+def test_a_damaged_item_is_refused(tmp_path: Path, field: str, value: object) -> None:
+    file = tmp_path / "golden.json"
+    recording().save(file)
+    body = json.loads(file.read_text())
+    body["items"][0][field] = value
+    file.write_text(json.dumps(body))
+    with pytest.raises(ConfigurationError, match="no readable recording"):
+        Recording.load(file)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "no json", '{"format": "gateway-recording/1"}'])

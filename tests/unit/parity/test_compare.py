@@ -194,7 +194,7 @@ async def test_a_recording_of_few_texts_has_no_geometry() -> None:
 
     skipped = [one.layer for one in found.layers if one.status is Status.SKIP]
     assert found.ok
-    assert skipped == ["model card", "geometry", "neighbours"]
+    assert skipped == ["model card", "geometry", "neighbours", "batches", "special inputs"]
 
 
 async def test_an_encoder_in_this_process_need_not_normalise() -> None:
@@ -206,6 +206,7 @@ async def test_an_encoder_in_this_process_need_not_normalise() -> None:
     assert [one.layer for one in found.layers if one.status is Status.SKIP] == [
         "model card",
         "norms",
+        "special inputs",
     ]
 
 

@@ -13,6 +13,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from gateway.api.conversation import request_id_of
+from gateway.api.operations import SPACE_HEADER
 from gateway.errors import (
     ConfigurationError,
     Conflict,
@@ -176,6 +177,8 @@ def _ours(exc: GatewayError) -> Failure:
 def _headers(exc: GatewayError, status: int) -> dict[str, str]:
     if status == 401:
         return {"www-authenticate": "Bearer"}
+    if isinstance(exc, SpaceMismatch):
+        return {SPACE_HEADER: exc.offered}
     if status != 503:
         return {}
     seconds = exc.retry_after_seconds if isinstance(exc, UpstreamError) else None

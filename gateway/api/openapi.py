@@ -7,6 +7,7 @@ extra fields) and describes error bodies that are never sent.
 import inspect
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any, Final, cast
 
 from litestar import Litestar
@@ -18,7 +19,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from gateway import __version__
 from gateway.api.exceptions import PROBLEM_JSON
 from gateway.api.guards import PUBLIC
-from gateway.api.operations import DOC, REFS, Content, Operation, ref
+from gateway.api.operations import DOC, REFS, SPACE_HEADER, Content, Operation, ref
 from gateway.schemas.openai import OpenAIError
 from gateway.schemas.problems import Problem
 from gateway.schemas.search import FILTER_SCHEMA
@@ -37,6 +38,10 @@ ERRORS: Final = {
     503: "A service behind the gateway is down or full; see `retry-after`",
     504: "Not done in time",
     507: "A service behind the gateway has no room left",
+}
+_SERVED_SPACE: Final = {
+    "description": "Of a `space-mismatch`: fingerprint of the space that this gateway serves",
+    "schema": {"type": "string"},
 }
 _PARAMETER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
 
@@ -125,7 +130,7 @@ def _parameters(path: str, operation: Operation) -> list[Json]:
 def _responses(path: str, operation: Operation, *, public: bool) -> Json:
     headers: Json = {"x-request-id": {"schema": {"type": "string"}}}
     if operation.space_header:
-        headers["x-gateway-space"] = {
+        headers[SPACE_HEADER] = {
             "description": "Fingerprint of the vector space",
             "schema": {"type": "string"},
         }
@@ -139,6 +144,8 @@ def _responses(path: str, operation: Operation, *, public: bool) -> Json:
     for status in sorted({*operation.errors, 500, *(() if public else (401,))}):
         schema = ref(error)
         found[str(status)] = {"description": ERRORS[status], "content": {media: {"schema": schema}}}
+        if status == HTTPStatus.CONFLICT:
+            found[str(status)]["headers"] = {SPACE_HEADER: _SERVED_SPACE}
     return found
 
 

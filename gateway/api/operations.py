@@ -7,6 +7,8 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 REFS: Final = "#/components/schemas/{model}"
+SPACE_HEADER: Final = "x-gateway-space"
+"""Header that names the space of the vectors at hand; of a space mismatch, the one served here."""
 DOC: Final = "operation"
 """Key of an `Operation` in a handler's `opt`."""
 

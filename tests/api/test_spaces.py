@@ -53,9 +53,27 @@ def test_a_gemma_of_another_generation_may_neither_write_nor_search(
         assert [problem["stored_space"], problem["offered_space"]] == spaces
         assert all(space in problem["detail"] for space in spaces)
         assert "ingest into a new collection" in problem["detail"]
+        assert answer.headers["x-gateway-space"] == spaces[1]
     assert shown.json()["chunks"] == 1
     assert shown.json()["usable"] is False
     assert shown.headers["x-gateway-space"] == spaces[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_document_of_another_space_can_be_looked_at_and_deleted(
+    kind: str, tmp_path: Path
+) -> None:
+    writer, reader = MODELS[0]
+    stores = place(kind, tmp_path)
+    with client_of(writer, stores) as first:
+        assert first.post(f"{PATH}/documents?create=true", json=[DOCUMENT]).status_code == 200
+    one = f"{PATH}/documents/mars"
+    with client_of(reader, stores) as second:
+        answers = [second.get(one), second.delete(one)]
+        assert second.get(one).status_code == 404
+        assert second.get(PATH).json()["chunks"] == 0
+    assert [answer.status_code for answer in answers] == [200, 204]
+    assert {a.headers["x-gateway-space"] for a in answers} == {writer.fingerprint("fake")}
 
 
 def test_every_route_of_vectors_names_their_space(client: TestClient[Litestar]) -> None:
@@ -73,8 +91,10 @@ def test_every_route_of_vectors_names_their_space(client: TestClient[Litestar]) 
         client.post("/api/v1/embed", json={"task": "query", "inputs": [{"text": "x"}]}),
         client.post("/v1/embeddings", json={"model": "embeddinggemma-300m:query", "input": ["x"]}),
         client.get("/info"),
+        client.get(f"{PATH}/documents/mars"),
+        client.delete(f"{PATH}/documents/mars"),
     ]
 
-    assert [a.status_code for a in answers] == [201, *[200] * 8]
+    assert [a.status_code for a in answers] == [201, *[200] * 9, 204]
     assert {a.headers["x-gateway-space"] for a in answers} == {space}
     assert client.get("/info").json()["space"] == space

@@ -7,9 +7,8 @@ from litestar import Controller, Response, delete, get, put
 from litestar.di import NamedDependency, Provide
 
 from gateway.api.bodies import AnyRequest, answer, read_json
-from gateway.api.controllers.openai import SPACE_HEADER
 from gateway.api.dependencies import provide_collection
-from gateway.api.operations import DOC, Content, Operation, body, reply
+from gateway.api.operations import DOC, SPACE_HEADER, Content, Operation, body, reply
 from gateway.bootstrap import Runtime
 from gateway.domain.collections import CollectionInfo, FieldType, Lexical
 from gateway.errors import CollectionNotFound

@@ -8,12 +8,11 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromQuery
 
 from gateway.api.bodies import JSON, NDJSON, AnyRequest, answer, read_body, require_type
-from gateway.api.controllers.openai import SPACE_HEADER
 from gateway.api.deadline import STREAMED, TimeLimit
 from gateway.api.dependencies import provide_collection, runtime_of
 from gateway.api.exceptions import problem
 from gateway.api.ingesting import SOURCE, Rows, documents_of, nothing_ingested, report_of
-from gateway.api.operations import DOC, Content, Operation, ref, reply
+from gateway.api.operations import DOC, SPACE_HEADER, Content, Operation, ref, reply
 from gateway.api.paths import tail_of
 from gateway.api.streams import StreamedBody
 from gateway.bootstrap import Runtime
@@ -92,7 +91,14 @@ class DocumentsController(Controller):
             documents = documents_of(await read_body(request))
             return await _ingest(request, await opened(collection), documents, None, allow_prompted)
 
-    @get(_ONE, opt={DOC: Operation("getDocument", reply(wire.StoredDocument), errors=_ERRORS)})
+    @get(
+        _ONE,
+        opt={
+            DOC: Operation(
+                "getDocument", reply(wire.StoredDocument), errors=_ERRORS, space_header=True
+            )
+        },
+    )
     async def show(
         self,
         request: AnyRequest,
@@ -101,23 +107,29 @@ class DocumentsController(Controller):
     ) -> Response[bytes]:
         """Return a document as its stored chunks. The id may hold slashes, percent-encoded or not."""
         wanted = tail_of(request, "/documents/")
-        return answer(_shown(wanted, await _chunks(runtime, collection, wanted)))
+        spec = await runtime.store.spec(collection)
+        shown = _shown(wanted, await _chunks(runtime, collection, wanted))
+        return answer(shown, headers={SPACE_HEADER: spec.space})
 
     @delete(
-        _ONE, status_code=204, opt={DOC: Operation("deleteDocument", {204: ()}, errors=_ERRORS)}
+        _ONE,
+        status_code=204,
+        opt={DOC: Operation("deleteDocument", {204: ()}, errors=_ERRORS, space_header=True)},
     )
     async def drop(
         self,
         request: AnyRequest,
         collection: NamedDependency[str],
         runtime: NamedDependency[Runtime],
-    ) -> None:
-        """Delete a document: all its chunks."""
+    ) -> Response[None]:
+        """Delete a document: all its chunks, also from a collection of another space."""
         wanted = tail_of(request, "/documents/")
+        spec = await runtime.store.spec(collection)
         where = Eq("document_id", wanted)
         if not await runtime.store.count(collection, where):
             raise DocumentNotFound(collection, wanted)
         await runtime.store.delete(collection, where)
+        return Response(None, headers={SPACE_HEADER: spec.space})
 
 
 async def _ingest(

@@ -7,9 +7,8 @@ from litestar import Controller, Response, post
 from litestar.di import NamedDependency
 
 from gateway.api.bodies import JSON, AnyRequest, read_json
-from gateway.api.controllers.openai import SPACE_HEADER
 from gateway.api.openai_wire import require_count
-from gateway.api.operations import DOC, Operation, body, reply
+from gateway.api.operations import DOC, SPACE_HEADER, Operation, body, reply
 from gateway.api.renaming import renamed
 from gateway.api.vectors_wire import vectors_array
 from gateway.bootstrap import Runtime

@@ -16,13 +16,12 @@ from gateway.api.openai_wire import (
     texts_of,
     write_reply,
 )
-from gateway.api.operations import DOC, Operation, body, reply
+from gateway.api.operations import DOC, SPACE_HEADER, Operation, body, reply
 from gateway.api.paths import tail_of
 from gateway.bootstrap import Runtime
 from gateway.errors import UnknownModel
 from gateway.schemas.openai import EmbeddingsRequest, EmbeddingsResponse, ModelCard, ModelList
 
-SPACE_HEADER: Final = "x-gateway-space"
 _EMBEDDINGS: Final = Operation(
     "createEmbeddings",
     reply(EmbeddingsResponse),

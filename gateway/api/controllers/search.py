@@ -6,11 +6,10 @@ from litestar import Controller, Response, post
 from litestar.di import NamedDependency, Provide
 
 from gateway.api.bodies import JSON, AnyRequest, read_json
-from gateway.api.controllers.openai import SPACE_HEADER
 from gateway.api.conversation import request_id_of
 from gateway.api.dependencies import provide_collection
 from gateway.api.exceptions import body_of, note, read
-from gateway.api.operations import DOC, Operation, body, reply
+from gateway.api.operations import DOC, SPACE_HEADER, Operation, body, reply
 from gateway.api.renaming import rename, renamed
 from gateway.api.search_wire import names_of, options_of, search_answer, search_json, texts_of
 from gateway.errors import GatewayError, InvalidRequest

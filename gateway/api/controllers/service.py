@@ -8,10 +8,9 @@ from litestar.params import FromQuery
 
 from gateway import __version__
 from gateway.api.bodies import AnyRequest, answer
-from gateway.api.controllers.openai import SPACE_HEADER
 from gateway.api.exceptions import RETRY_SECONDS
 from gateway.api.guards import PUBLIC, is_authorized
-from gateway.api.operations import DOC, Content, Operation, reply
+from gateway.api.operations import DOC, SPACE_HEADER, Content, Operation, reply
 from gateway.bootstrap import Runtime
 from gateway.doctor.readiness import ReadinessProbe
 from gateway.observability.metrics import CONTENT_TYPE

@@ -13,6 +13,7 @@ from gateway.embedding.profile import ModelProfile
 from gateway.errors import ConfigurationError
 from gateway.observability.logs import configure_logs
 from gateway.parity.bars import BARS
+from gateway.parity.checkpoint import require_prompts
 from gateway.parity.opening import (
     Opening,
     compared_profile,
@@ -160,6 +161,7 @@ def record(
                 device=device,
                 threads=settings.threads,
             ) as encoder:
+                require_prompts(encoder.prompts, profile)
                 return await record_reference(encoder, profile, progress, brief=brief)
 
     recording = _compared(main)

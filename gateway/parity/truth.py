@@ -4,6 +4,7 @@ Either way it is a `Recording`. A reference that can be loaded also tells what a
 own prompts, its own cut, and what its users get.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from gateway.domain.vectors import Matrix, shorten
 from gateway.embedding.profile import ModelProfile
 from gateway.errors import ConfigurationError
 from gateway.observability.versions import package_versions
+from gateway.parity.checkpoint import require_model, weights_of
 from gateway.parity.corpus import draft_corpus
 from gateway.parity.progress import Progress, silent
 
@@ -69,7 +71,7 @@ async def ask_truth(
     """Ask the reference for everything, each text alone.
 
     Raises:
-        ConfigurationError: it is another model's, by the size of its vectors.
+        ConfigurationError, IntegrityError: it is another model's; see `require_model`.
     """
     recording = await record(reference, profile, progress)
     first = recording.items[:CUT_TEXTS]
@@ -93,34 +95,34 @@ async def record(
     """Write down the reference's answers to the corpus, each text alone; `brief`: short texts only.
 
     Raises:
-        ConfigurationError: it is another model's, by the size of its vectors.
+        ConfigurationError, IntegrityError: it is another model's; see `require_model`.
     """
-    info = reference.info
-    if info.size != profile.full_size:
-        raise ConfigurationError(
-            f"reference {info.model_id!r} makes vectors of size {info.size}, but profile "
-            f"{profile.name!r} has {profile.full_size}: give the checkpoint of the profile"
-        )
+    await require_model(reference, profile)
     drafts = await draft_corpus(profile, reference, brief=brief)
     finals = [profile.render(draft.task, draft.text, draft.title) for draft in drafts]
     ids = await reference.token_ids(finals)
     items: list[Recorded] = []
     for draft, final, read in zip(drafts, finals, ids, strict=True):
-        row = shorten((await reference.encode([final])).vectors, info.size)[0]
+        row = shorten((await reference.encode([final])).vectors, profile.full_size)[0]
         items.append(Recorded(draft.task, draft.text, draft.title, final, tuple(read), row))
         progress("the reference", len(items), len(drafts))
     return Recording(
-        profile.fingerprint(), profile.model_id, info.size, _made_by(reference), tuple(items)
+        profile.fingerprint(),
+        profile.model_id,
+        profile.full_size,
+        await asyncio.to_thread(_made_by, reference),
+        tuple(items),
     )
 
 
 def _made_by(reference: "LocalEncoder") -> dict[str, str]:
-    """Model, dtype, device, modules and libraries; of a folder its name alone."""
+    """Model, dtype, device, modules, weights and libraries; of a folder its name alone."""
     info = reference.info
     details = dict(info.details)
     model = Path(info.model_id).name if "files" in details else info.model_id
     told = {name: details[name] for name in ("device", "modules")}
-    return {"model": model, "dtype": info.dtype, **told, **package_versions(_LIBRARIES)}
+    versions = package_versions(_LIBRARIES)
+    return {"model": model, "dtype": info.dtype, **told, **weights_of(reference), **versions}
 
 
 async def _used(reference: "LocalEncoder", items: Sequence[Recorded], size: int | None) -> Matrix:

@@ -46,6 +46,11 @@ class EncoderInfo:
     languages: tuple[str, ...] = ()
     details: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def known_dtype(self) -> str:
+        """`dtype`; "" where it is assumed, for OpenAI's protocol tells none."""
+        return "" if self.kind == "openai" else self.dtype
+
 
 @dataclass(frozen=True, slots=True)
 class Encoding:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from gateway.cli.common import Config, Json, Set, fail, out, print_json, read_settings
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, CATALOG, find_profile, load_profiles
@@ -28,7 +28,9 @@ def list_profiles(as_json: Json = False, config: Config = None, assignments: Set
     if as_json:
         print_json([_facts(profile) for profile in known.values()])
         return
-    table = Table("profile", "model", "sizes", "max tokens", "space", box=None)
+    table = Table(
+        "profile", "model", "sizes", "max tokens", Column("space", overflow="fold"), box=None
+    )
     for profile in known.values():
         table.add_row(
             profile.name,

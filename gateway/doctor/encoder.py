@@ -46,7 +46,7 @@ async def encoder_reachable(patient: Patient) -> list[Outcome]:
     info = patient.embedder.encoder.info
     health = await patient.embedder.encoder.health()
     if health.ok:
-        detail = f"{info.kind} serves {info.model_id} in {info.dtype}"
+        detail = f"{info.kind} serves {info.model_id} in {info.known_dtype or 'a dtype it does not tell'}"
         return [ok(f"{detail}; {health.detail}" if health.detail else detail, health.name)]
     patient.down["encoder"] = health.detail
     address = {"openai": "GATEWAY_OPENAI__URL", "tei": "GATEWAY_TEI__URLS"}.get(info.kind)

@@ -132,7 +132,7 @@ class CanarySettings(Section):
         default=300.0,
         ge=0,
         description="How often `gateway serve` asks each server, jittered, and soon after a "
-        "reconnect: some 5 short texts a time; 0: never",
+        "reconnect: at most 13 short texts a time, and 5 long ones every tenth time; 0: never",
     )
 
 

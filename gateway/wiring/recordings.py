@@ -1,16 +1,12 @@
 """The recording that the settings name: read, and known by a mark."""
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 from gateway.domain.recording import Recording
 from gateway.embedding.profile import ModelProfile
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings
 from gateway.wiring.consistency import served_space
-
-if TYPE_CHECKING:  # adapters are imported when they are used
-    pass
 
 
 def load_recording(settings: Settings, profile: ModelProfile) -> Recording | None:
@@ -26,10 +22,19 @@ def load_recording(settings: Settings, profile: ModelProfile) -> Recording | Non
     if recording.space != served:
         raise ConfigurationError(
             f"recording {str(settings.recording)!r} is of space {recording.space!r}, but encoder "
-            f"{settings.encoder_kind!r} serves profile {profile.name!r} in space {served!r}: record "
-            "the reference of that space, or configure the model that was recorded"
+            f"{settings.encoder_kind!r} serves profile {profile.name!r} in space {served!r}: "
+            + _remedy(recording.space, profile)
         )
     return recording
+
+
+def _remedy(recorded: str, profile: ModelProfile) -> str:
+    if recorded != profile.fingerprint():
+        return "record the reference of that profile, or configure the model that was recorded"
+    return (
+        "it is the model's full precision, and these weights are quantised; leave `recording` out, "
+        "and compare with gateway parity --recording, which has bars for quantised weights"
+    )
 
 
 def recorded_mark(settings: Settings, profile: ModelProfile) -> str:

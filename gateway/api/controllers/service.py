@@ -117,7 +117,7 @@ def _info(runtime: Runtime) -> Info:
         encoder=EncoderFacts(
             kind=encoder.kind,
             model_id=encoder.model_id,
-            dtype=encoder.dtype,
+            dtype=encoder.known_dtype or "unknown",
             details=dict(encoder.details),
         ),
         store=settings.store_kind,

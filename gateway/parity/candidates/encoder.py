@@ -24,7 +24,7 @@ class EncoderCandidate:
         info = self._encoder.info
         facts = dict(info.details)
         where = next((facts[name] for name in _WHERE if name in facts), "in this process")
-        dtype = "" if info.kind == "openai" else facts.get("server_dtypes", info.dtype)
+        dtype = facts.get("server_dtypes", info.known_dtype)
         return About(info.kind, where, info.model_id, dtype, info.kind in _SERVED, facts)
 
     async def embed(self, asks: Sequence[Ask], *, size: int | None = None) -> Answered:  # noqa: ARG002

@@ -28,9 +28,8 @@ def list_profiles(as_json: Json = False, config: Config = None, assignments: Set
     if as_json:
         print_json([_facts(profile) for profile in known.values()])
         return
-    table = Table(
-        "profile", "model", "sizes", "max tokens", Column("space", overflow="fold"), box=None
-    )
+    titles = ("profile", "model", "sizes", "max tokens", "space")
+    table = Table(*(Column(title, overflow="fold") for title in titles), box=None)
     for profile in known.values():
         table.add_row(
             profile.name,

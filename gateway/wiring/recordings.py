@@ -32,8 +32,8 @@ def _remedy(recorded: str, profile: ModelProfile) -> str:
     if recorded != profile.fingerprint():
         return "record the reference of that profile, or configure the model that was recorded"
     return (
-        "it is the model's full precision, and these weights are quantised; leave `recording` out, "
-        "and compare with gateway parity --recording, which has bars for quantised weights"
+        "it is of the model's full precision, and this encoder's weights are quantised or made up; "
+        "leave `recording` out, and compare with gateway parity --recording, which has bars for such"
     )
 
 

@@ -96,6 +96,8 @@ async def test_a_recording_is_of_the_space_that_the_encoder_serves(
         load_recording(settings, profile)
     assert repr(space) in str(refused.value)
     assert repr(served_space(settings, profile)) in str(refused.value)
+    quantised = space == profile.fingerprint()
+    assert ("compare with gateway parity" in str(refused.value)) is quantised
 
 
 async def test_a_recording_of_another_space_is_refused_before_an_encoder_opens(

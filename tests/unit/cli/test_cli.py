@@ -135,6 +135,7 @@ def test_profiles_show_the_exact_prompts(shell: Shell) -> None:
     assert shown["prompts"]["document"] == "title: none" + " | text: "
     assert shown["space"].startswith("embeddinggemma-300m:")
     assert "embeddinggemma-300m" in shell.run("profile", "list").out
+    assert "…" not in shell.run("profile", "list", COLUMNS="80").out, "a cut space is of no use"
     unknown = shell.run("profile", "show", "embeddinggema-300m")
     assert unknown.code == 2
     assert "did you mean 'embeddinggemma-300m'" in unknown.err

@@ -123,6 +123,18 @@ async def test_an_encoder_that_is_ill_is_found_by_its_check(
     assert await status_of(check, Patient.of(joined(encoder))) is status
 
 
+async def test_a_dtype_that_nobody_told_is_not_claimed() -> None:
+    class Served(FakeEncoder):
+        @property
+        def info(self) -> EncoderInfo:
+            return replace(super().info, kind="openai")
+
+    patient = Patient.of(joined(Served()))
+    assert await status_of("dtype", patient) is Status.SKIP
+    (reachable,) = await found_by("encoder-reachable", patient)
+    assert "a dtype it does not tell" in reachable.detail
+
+
 async def test_a_dtype_that_is_not_allowed_is_found() -> None:
     encoder = ClaimsToBeReal()
     patient = Patient.of(joined(encoder))

@@ -1,5 +1,6 @@
 """Is the reference the model of the profile? A recording is trusted, so its maker must be proved."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -7,7 +8,6 @@ from typing import TYPE_CHECKING, NoReturn
 from gateway.domain.vectors import Matrix, shorten
 from gateway.embedding.catalog import card_of
 from gateway.embedding.profile import Golden, ModelProfile
-from gateway.encoders._weights import require_weights, weights_sha256
 from gateway.errors import ConfigurationError
 from gateway.parity.bars import bars_for
 from gateway.parity.layers.goldens import compare_goldens
@@ -33,8 +33,7 @@ async def require_model(reference: "LocalEncoder", profile: ModelProfile) -> Non
             profile,
             f"it makes vectors of size {info.size}, the profile's have {profile.full_size}",
         )
-    if profile.weights_sha256:
-        require_weights(Path(info.model_id), profile.weights_sha256)
+    await asyncio.to_thread(_require_weights, Path(info.model_id), profile)
     examples = card_of(profile).goldens
     found = compare_goldens(examples, [await _rows(reference, profile, one) for one in examples])
     bar = bars_for(info.dtype).golden
@@ -63,10 +62,23 @@ def require_prompts(known: Mapping[str, str], profile: ModelProfile) -> None:
         )
 
 
+def _require_weights(folder: Path, profile: ModelProfile) -> None:
+    """Compare a folder's weights with those the profile names; what is on the hub has no folder."""
+    if not (profile.weights_sha256 and folder.is_dir()):
+        return
+    from gateway.encoders._weights import require_weights  # noqa: PLC0415
+
+    require_weights(folder, profile.weights_sha256)
+
+
 def weights_of(reference: "LocalEncoder") -> dict[str, str]:
     """The digest of a folder's weights, by the name it has in a recording; a hub id has none."""
     folder = Path(reference.info.model_id)
-    return {"weights_sha256": weights_sha256(folder)} if folder.is_dir() else {}
+    if not folder.is_dir():
+        return {}
+    from gateway.encoders._weights import weights_sha256  # noqa: PLC0415
+
+    return {"weights_sha256": weights_sha256(folder)}
 
 
 async def _rows(reference: "LocalEncoder", profile: ModelProfile, golden: Golden) -> Matrix:

@@ -76,7 +76,7 @@ async def test_a_profile_with_another_prompt_is_another_space(
         unrecorded = bench.configured(tei=tei, profiles_file=str(wrong), recording=None)
         outcome = await bench.tried(unrecorded, opener=over(store))
     right.require_harmless()
-    refused.require_caught("record the reference of that space")
+    refused.require_caught("record the reference of that profile")
     outcome.require_caught("space-mismatch")
     assert outcome.hits == 0
     assert outcome.points == right.points

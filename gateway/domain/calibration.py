@@ -1,8 +1,9 @@
 """From a score to a probability of relevance: a rising line through a few measured points."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
@@ -38,6 +39,17 @@ class Calibration:
                 "a calibration needs rising scores with probabilities that never fall within 0-1",
                 field="calibrations",
             )
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return what `asdict` made of a calibration, read back from JSON.
+
+        Raises:
+            KeyError, TypeError: something else made it.
+        """
+        points = {name: tuple(data[name]) for name in ("scores", "probabilities")}
+        fields: dict[str, Any] = {**data, **points}
+        return cls(**fields)
 
     def probability(self, score: float) -> float:
         """Return the probability that a hit of this score is relevant."""

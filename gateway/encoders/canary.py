@@ -39,8 +39,8 @@ class CanaryEncoder(WrappedEncoder):
     """Has the encoder repeat vectors that are known; once it does not, the gateway is not ready.
 
     Nothing can be asked instead of a lone server, so it goes on being asked; it is ready again when
-    the vectors are right again. So it is when it gave no sound answer in `FAILURES` turns in a row; one
-    that is away or busy is the encoder's own to tell of.
+    the vectors are right again. After `FAILURES` turns in a row without a sound answer it is not ready
+    either; that a server is away or busy is the encoder's own to tell.
     """
 
     def __init__(

@@ -23,9 +23,9 @@ SWEPT: Final = (Quantization.NONE, Quantization.INT8, Quantization.BINARY)
 DEPTH: Final = 100
 LEAST_DEPTH: Final = 10
 SPAN_DEPTHS: Final = (1, 5, 10, 20)
-READ: Final = SPAN_DEPTHS[-1]
-"""Chunks of a plain search that are looked at: as deep as people read."""
 """How many chunks are looked at for spans."""
+READ: Final = SPAN_DEPTHS[-1]
+"""Chunks of a plain search that are looked at in all: as deep as people read."""
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is (0: not known)."""

@@ -69,9 +69,8 @@ def report_from_json(data: Mapping[str, Any]) -> Report:
 
 
 def _calibrated_from(data: Mapping[str, Any]) -> Calibrated:
-    fitted: dict[str, Any] = dict(data["calibration"])
-    points = tuple(fitted.pop("scores")), tuple(fitted.pop("probabilities"))
-    return Calibrated(data["stage"], Calibration(*points, **fitted), data["brier"], data["error"])
+    fitted = Calibration.from_json(data["calibration"])
+    return Calibrated(data["stage"], fitted, data["brier"], data["error"])
 
 
 def _run(run: Run) -> dict[str, Any]:

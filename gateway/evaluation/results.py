@@ -46,7 +46,8 @@ class JudgedHit:
 class QueryResult:
     """One query of one run: measures by name, the ranking, and the seconds of the search.
 
-    `hits` are what a plain search, not by document, shows first; only for calibration. `seconds` is the search without the encoding of the query, which is cached here.
+    `hits` are what a plain search, not by document, shows first; only for calibration. `seconds` is
+    the search without the encoding of the query, which is cached here.
     """
 
     query_id: str

@@ -112,19 +112,17 @@ class Searcher:
 
     def _spans(self, query: str, hits: Sequence[Hit]) -> dict[str, float]:
         """Share of the query's spans that the first chunks touch, by depth."""
-        spans = self._golden.spans.get(query, ())
+        spans = self._golden.spans.get(query)
+        if not spans:
+            return {}
         places = [(hit.chunk.document_id, hit.chunk.start, hit.chunk.end) for hit in hits]
-        return (
-            {}
-            if not spans
-            else {
-                f"span_recall@{depth}": sum(
-                    any(span.overlaps(*place) for place in places[:depth]) for span in spans
-                )
-                / len(spans)
-                for depth in SPAN_DEPTHS
-            }
-        )
+        return {
+            f"span_recall@{depth}": sum(
+                any(span.overlaps(*place) for place in places[:depth]) for span in spans
+            )
+            / len(spans)
+            for depth in SPAN_DEPTHS
+        }
 
     def _measured(
         self, configuration: Configuration, index: Index, answers: Mapping[str, _Answer]

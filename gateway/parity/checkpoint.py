@@ -33,7 +33,10 @@ async def require_model(reference: "LocalEncoder", profile: ModelProfile) -> Non
             profile,
             f"it makes vectors of size {info.size}, the profile's have {profile.full_size}",
         )
-    await asyncio.to_thread(_require_weights, Path(info.model_id), profile)
+    if profile.weights_sha256:
+        from gateway.encoders._weights import require_weights  # noqa: PLC0415
+
+        await asyncio.to_thread(require_weights, Path(info.model_id), profile.weights_sha256)
     examples = card_of(profile).goldens
     found = compare_goldens(examples, [await _rows(reference, profile, one) for one in examples])
     bar = bars_for(info.dtype).golden
@@ -60,15 +63,6 @@ def require_prompts(known: Mapping[str, str], profile: ModelProfile) -> None:
             f"{profile.name!r}: give the profile of that checkpoint, or give it one of its own with "
             "its prompts (profiles_file)"
         )
-
-
-def _require_weights(folder: Path, profile: ModelProfile) -> None:
-    """Compare a folder's weights with those the profile names; what is on the hub has no folder."""
-    if not (profile.weights_sha256 and folder.is_dir()):
-        return
-    from gateway.encoders._weights import require_weights  # noqa: PLC0415
-
-    require_weights(folder, profile.weights_sha256)
 
 
 def weights_of(reference: "LocalEncoder") -> dict[str, str]:

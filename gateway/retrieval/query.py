@@ -68,8 +68,8 @@ class Query:
 
     `limit` and `offset` count hits, or documents where they are grouped. `coarse` candidates are left
     by a first pass over short vectors; `candidates` of each half are fused, and no fewer are read
-    where a later stage chooses among them. `task` is what the texts were embedded for. `warnings` gathers what the caller should hear, `skipped` the
-    stages that failed and were left out.
+    where a later stage chooses among them. `task` is what the texts were embedded for. `warnings`
+    gathers what the caller should hear, `skipped` the stages that failed and were left out.
     """
 
     collection: str

@@ -20,12 +20,7 @@ from gateway.tei.goldens import (
     require_recorded_vectors,
     worst_cosine,
 )
-from gateway.tei.identity import (
-    PROBE,
-    Expectation,
-    require_probe,
-    require_supported,
-)
+from gateway.tei.identity import PROBE, Expectation, require_probe, require_supported
 from gateway.tei.line import Line
 from gateway.tei.refusals import InputRejected, TooMuchAtOnce
 from gateway.tei.whole import longest_text, require_whole

@@ -175,9 +175,8 @@ class Replica:
         if not self.ready or self.client.known is None:
             await self.meet()
         state = await self.client.health()
-        with suppress(
-            TimeoutError, UpstreamOverloaded
-        ):  # it works; its answers are held back anyhow
+        # one that is too busy to say works, and its answers are held back until it said so
+        with suppress(TimeoutError, UpstreamOverloaded):
             async with asyncio.timeout(LOOK_SECONDS):
                 await self._examined(self.client.look_again())
         return state

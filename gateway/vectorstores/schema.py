@@ -51,7 +51,7 @@ def spec_from_json(data: Mapping[str, Any] | None) -> CollectionSpec | None:
         tuning=_tuning(_mapping(data.get("tuning"))),
         calibrations=MappingProxyType(
             {
-                stage: _calibration(each)
+                stage: Calibration.from_json(each)
                 for stage, each in _mapping(data.get("calibrations")).items()
             }
         ),
@@ -66,12 +66,6 @@ def _tuning(data: Mapping[str, Any]) -> Tuning:
 
 def _mapping(data: Any) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else {}
-
-
-def _calibration(data: Mapping[str, Any]) -> Calibration:
-    points = tuple(data["scores"]), tuple(data["probabilities"])
-    rest = {key: value for key, value in data.items() if key not in {"scores", "probabilities"}}
-    return Calibration(*points, **rest)
 
 
 def require_declared(spec: CollectionSpec, metadata: Mapping[str, Any]) -> None:

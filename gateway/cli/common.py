@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Annotated, Any, NoReturn, TypeVar, cast
@@ -87,7 +88,7 @@ async def runtime_of(settings: Settings) -> AsyncGenerator[Runtime, None]:
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a command's coroutine; our errors become one line and an exit code."""
     try:
-        return asyncio.run(main())
+        return asyncio.run(_woken_by_interrupts(main))
     except GatewayError as exc:
         fail(exc)
     except BaseExceptionGroup as group:
@@ -95,6 +96,19 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     except KeyboardInterrupt:
         err.print("interrupted; what was acknowledged is stored")
         raise typer.Exit(130) from None
+
+
+async def _woken_by_interrupts(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a command so that an interrupt ends a loop that sleeps.
+
+    Else one that reaches another thread, or the loop just before it sleeps, is only noted. What is
+    done about it stays asyncio's: the signal's byte does nothing but wake the loop.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    with suppress(NotImplementedError, RuntimeError):  # on Windows, or beside the main thread
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
+        signal.signal(signal.SIGINT, handler)
+    return await main()
 
 
 async def ask(question: Callable[[], T]) -> T:

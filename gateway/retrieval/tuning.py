@@ -4,8 +4,8 @@ Everything is tried on a copy of the vectors in a scratch collection of the same
 collection itself is searched as before until the choice is made.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
 
@@ -21,11 +21,11 @@ from gateway.errors import InvalidRequest
 from gateway.ports import VectorStore
 from gateway.retrieval.collections import Collections
 from gateway.retrieval.measuring import Measuring, Say, TuningPlan, TuningReport
+from gateway.retrieval.scratch import scratch_collection
 
 QUERY_WORDS: Final = 12
 """Words of a chunk that make a query: about as long as people ask."""
 _WRITE: Final = 512
-_SCRATCH: Final = "tuning-scratch."
 
 
 class Tuner:
@@ -53,7 +53,7 @@ class Tuner:
             CollectionNotFound, SpaceMismatch, CollectionMismatch: as `Collections.open`.
             InvalidRequest: the collection is too small to measure.
             UpstreamError: encoder or store failed; the scratch collection is dropped, or will be by
-                the next run.
+                a run on another day.
         """
         spec = await self._collections.open(name)
         say("reading vectors")
@@ -66,7 +66,8 @@ class Tuner:
             )
         say("embedding queries")
         vectors = await self._queries(spec, sample, plan, queries)
-        async with self._scratch(spec, sample, say) as scratch:
+        async with scratch_collection(self._store, _plain(spec)) as scratch:
+            await self._copy(spec, scratch.name, sample, say)
             report = await Measuring(self._store, scratch, vectors, plan, say).run(spec.name)
         if keep and report.chosen is not None:
             await self._store.amend(replace(spec, tuning=report.chosen.tuning))
@@ -97,34 +98,19 @@ class Tuner:
         )
         return made.vectors
 
-    @asynccontextmanager
-    async def _scratch(
-        self, spec: CollectionSpec, sample: Sequence[StoredChunk], say: Say
-    ) -> AsyncGenerator[CollectionSpec, None]:
-        """Copy the vectors, without texts, into a collection of their own; drop it afterwards."""
-        scratch = replace(
-            spec,
-            name=f"{_SCRATCH}{spec.name}"[:100],
-            filter_fields={},
-            lexical=None,
-            calibrations={},
-            tuning=Tuning(),
-        )
-        await self._drop(scratch.name)
-        await self._store.ensure(scratch)
-        try:
-            for start in range(0, len(sample), _WRITE):
-                say(f"copying vectors {start} of {len(sample)}")
-                batch = sample[start : start + _WRITE]
-                await self._store.upsert(scratch.name, [_bare(spec, each) for each in batch])
-            yield scratch
-        finally:
-            await self._drop(scratch.name)
+    async def _copy(
+        self, spec: CollectionSpec, scratch: str, sample: Sequence[StoredChunk], say: Say
+    ) -> None:
+        """Copy the vectors, without texts, into a scratch collection."""
+        for start in range(0, len(sample), _WRITE):
+            say(f"copying vectors {start} of {len(sample)}")
+            batch = sample[start : start + _WRITE]
+            await self._store.upsert(scratch, [_bare(spec, each) for each in batch])
 
-    async def _drop(self, name: str) -> None:
-        known = [info.spec.name for info in await self._store.list_collections()]
-        if name in known:
-            await self._store.drop(name)
+
+def _plain(spec: CollectionSpec) -> CollectionSpec:
+    """Return the spec with nothing of a collection but its vectors."""
+    return replace(spec, filter_fields={}, lexical=None, calibrations={}, tuning=Tuning())
 
 
 def _drawn(sample: Sequence[StoredChunk], plan: TuningPlan) -> list[str]:

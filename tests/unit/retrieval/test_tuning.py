@@ -1,7 +1,9 @@
 """The tuner over vectors with a decaying spectrum: what it measures, chooses, keeps and leaves."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -173,10 +175,34 @@ async def test_a_failure_amid_the_trials_leaves_no_scratch_collection(bench: Ben
     assert await bench.store.spec("docs") == before
 
 
-async def test_a_scratch_collection_left_by_a_kill_is_replaced(bench: Bench) -> None:
+_NOW = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+
+
+@pytest.mark.parametrize(
+    ("name", "stays"),
+    [
+        ("tuning-scratch.20200101T000000Z.0123456789abcdef", False),
+        (f"tuning-scratch.{_NOW}.0123456789abcdef", True),
+        ("tuning-scratch.docs", True),
+        ("tuning-scratch.20200101T000000Z", True),
+        ("tuning-scratch.20209901T000000Z.0123456789abcdef", True),
+    ],
+)
+async def test_only_what_a_killed_run_left_long_ago_is_dropped(
+    bench: Bench, name: str, stays: bool
+) -> None:
+    """Neither a user's collection, whatever its name, nor that of a run which may still go on."""
     spec = await bench.fill()
-    await bench.store.ensure(replace(spec, name="tuning-scratch.docs", lexical=None, coarse=None))
-    assert (await bench.tuner.tune("docs", PLAN)).chosen is not None
+    other = await bench.store.ensure(replace(spec, name=name, lexical=None, coarse=None))
+    assert (await bench.tuner.tune("docs", PLAN, keep=False)).chosen is not None
+    assert await bench.names() == (["docs", other.name] if stays else ["docs"])
+
+
+async def test_two_runs_at_once_do_not_share_a_scratch_collection(bench: Bench) -> None:
+    await bench.fill()
+    both = (bench.tuner.tune("docs", PLAN, keep=False) for _ in range(2))
+    first, second = await asyncio.gather(*both)
+    assert [t.recall for t in first.trials] == [t.recall for t in second.trials]
     assert await bench.names() == ["docs"]
 
 

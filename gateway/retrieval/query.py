@@ -11,6 +11,8 @@ from gateway.embedding.profile import Task
 
 CANDIDATES: Final = 100
 """Hits of each half that a hybrid search fuses, unless told otherwise."""
+_PER_DOCUMENT: Final = 4
+"""Hits that are fetched for each document wanted, before it is looked whether they are enough."""
 RERANK: Final = "rerank"
 """The stage at which a reranker reads hits."""
 
@@ -66,10 +68,10 @@ class Ask:
 class Query:
     """One search on its way through the stages. Vectors are of `space`.
 
-    `limit` and `offset` count hits, or documents where they are grouped. `coarse` candidates are left
-    by a first pass over short vectors; `candidates` of each half are fused, and no fewer are read
-    where a later stage chooses among them. `task` is what the texts were embedded for. `warnings`
-    gathers what the caller should hear, `skipped` the stages that failed and were left out.
+    `limit` and `offset` count hits, or documents where they are grouped. `coarse` candidates per hit
+    are left by a first pass over short vectors; `candidates` of each half are fused, or chosen among
+    by a later stage. `task` is what the texts were embedded for. `warnings` gathers what the caller
+    should hear, `skipped` the stages that failed and were left out.
     """
 
     collection: str
@@ -99,14 +101,47 @@ class Query:
         return self.offset + self.limit
 
     @property
-    def depth(self) -> int:
-        """Hits to fetch, so that every later stage has enough to choose from."""
-        deepest = [self.wanted]
+    def pool(self) -> int:
+        """Hits that MMR chooses among, or that documents are summed over; a reranker has read them all.
+
+        It is the same on every page, like `read`: else pages would repeat some hits and hide others.
+        """
+        among = self.candidates
         if self.rerank is not None:
-            deepest.append(self.rerank.candidates)
+            among = min(among, self.rerank.candidates)
+        return max(among, self.limit)
+
+    @property
+    def read(self) -> int:
+        """Hits that a reranker orders at a time: the first so many, then the next, and so on."""
+        return self.limit if self.rerank is None else max(self.rerank.candidates, self.limit)
+
+    @property
+    def reach(self) -> int:
+        """Hits (or documents, where grouped) that the page depends on: whole reads of a reranker."""
+        if self.rerank is None:
+            return self.wanted
+        if self.group is None:
+            return self.read * -(-self.wanted // self.read)
+        return self.read * (1 + -(-self.offset // self.read)) if self.offset else self.limit
+
+    @property
+    def depth(self) -> int:
+        """Hits to fetch first, so that every later stage has enough to choose from."""
+        deepest = [self.reach] if self.group is None else [_PER_DOCUMENT * self.reach, self.read]
         if self.mmr is not None or (self.group and self.group.score is GroupScore.SUM):
-            deepest.append(self.candidates)
+            deepest.append(self.pool)
         return max(deepest)
+
+    @property
+    def width(self) -> int:
+        """How deep each ranking goes whose hits change places when it goes deeper: as page one needs.
+
+        Those are fused ones, and those of a first pass over short vectors.
+        """
+        first = replace(self, offset=0).depth
+        fused = self.mode is Mode.HYBRID or len(self.asks) > 1
+        return max(first, self.candidates) if fused else first
 
 
 Stage: TypeAlias = Callable[[Query, Sequence[Hit]], Awaitable[Sequence[Hit]]]

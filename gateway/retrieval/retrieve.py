@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
+from uuid import UUID
 
 from gateway.domain.fusion import fuse_equals
 from gateway.domain.search import (
@@ -27,13 +28,12 @@ def retrieve(store: VectorStore) -> Stage:
     """Best chunks by the query's mode; with grouping, as many as needed to fill the page."""
 
     async def stage(query: Query, _hits: Sequence[Hit]) -> Sequence[Hit]:
-        limit = query.depth if query.group is None else max(query.depth, 4 * query.wanted)
-        limit = min(limit, MOST_CANDIDATES)
+        limit = min(query.depth, MOST_CANDIDATES)
         while True:
             hits = await _found(store, query, limit)
             exhausted = len(hits) < limit or limit >= MOST_CANDIDATES
             documents = len({hit.chunk.document_id for hit in hits})
-            if query.group is None or exhausted or documents >= query.wanted:
+            if query.group is None or exhausted or documents >= query.reach:
                 return hits
             limit = min(limit * 4, MOST_CANDIDATES)
 
@@ -41,10 +41,30 @@ def retrieve(store: VectorStore) -> Stage:
 
 
 async def _found(store: VectorStore, query: Query, limit: int) -> list[Hit]:
+    """Return the first hits; those behind the query's width come from wider rankings.
+
+    A wider ranking would order the first hits anew, and pages would repeat some and hide others: so
+    it only appends those that no narrower one had.
+    """
+    found: dict[UUID, Hit] = {}
+    steady = len(query.asks) == 1 and query.mode is not Mode.HYBRID and query.coarse is None
+    width = limit if steady else min(query.width, MOST_CANDIDATES)
+    while True:
+        more = await _ranking(store, query, min(limit, width), width)
+        for hit in more:
+            found.setdefault(hit.id, hit)
+        if len(found) >= limit or len(more) < width or width >= MOST_CANDIDATES:
+            name = query.mode.value if len(query.asks) == 1 else "queries"
+            return noted(name, list(found.values())[:limit])
+        width = min(2 * width, MOST_CANDIDATES)
+
+
+async def _ranking(store: VectorStore, query: Query, limit: int, width: int) -> list[Hit]:
     """Return the hits of one text, or of several fused by their ranks."""
-    asked = [store_query(query, ask, limit) for ask in query.asks]
-    if len(asked) == 1:
-        return noted(query.mode.value, await store.query(query.collection, asked[0]))
+    if len(query.asks) == 1:
+        asked = store_query(query, query.asks[0], limit, width)
+        return await store.query(query.collection, asked)
+    asked = [store_query(query, ask, width, width) for ask in query.asks]
     lists = await asyncio.gather(*(store.query(query.collection, each) for each in asked))
     scores = fuse_equals([[(hit.id, hit.score) for hit in hits] for hits in lists], query.fusion.k)
     first = {hit.id: hit for hits in reversed(lists) for hit in reversed(hits)}
@@ -57,11 +77,14 @@ async def _found(store: VectorStore, query: Query, limit: int) -> list[Hit]:
         replace(first[key], score=score, stages=stages[key]) for key, score in scores.items()
     )
     least = query.score_threshold if query.rerank is None else None
-    return noted("queries", [hit for hit in fused[:limit] if least is None or hit.score >= least])
+    return [hit for hit in fused[:limit] if least is None or hit.score >= least]
 
 
-def store_query(query: Query, ask: Ask, limit: int) -> StoreQuery:
-    """Return what to ask a store for the first `limit` hits of one text."""
+def store_query(query: Query, ask: Ask, limit: int, width: int) -> StoreQuery:
+    """Return what to ask a store for the first `limit` hits of one text.
+
+    `width` hits of each half are fused, and so many wanted of a first pass over short vectors.
+    """
     # a reranker's score is held against the threshold, and so are ranks of several texts
     threshold = query.score_threshold
     if query.rerank is not None or len(query.asks) > 1:
@@ -75,15 +98,14 @@ def store_query(query: Query, ask: Ask, limit: int) -> StoreQuery:
             score_threshold=threshold,
             with_vectors=query.mmr is not None,
         )
-    dense = _dense(query, ask, limit)
+    dense = _dense(query, ask, limit, width)
     if query.mode is Mode.DENSE:
         return replace(dense, score_threshold=threshold)
-    candidates = max(query.candidates, limit)
     return HybridQuery(
-        dense=replace(dense, coarse=coarse_candidates(query.coarse, candidates)),
+        dense=dense,
         text=ask.text,
         limit=limit,
-        candidates=min(candidates, MOST_CANDIDATES),
+        candidates=width,
         fusion=query.fusion,
         score_threshold=threshold,
         explain=query.explain,
@@ -97,7 +119,7 @@ def coarse_candidates(oversampling: float | None, wanted: int) -> int | None:
     return min(MOST_CANDIDATES, max(wanted, round(wanted * oversampling)))
 
 
-def _dense(query: Query, ask: Ask, limit: int) -> DenseQuery:
+def _dense(query: Query, ask: Ask, limit: int, width: int) -> DenseQuery:
     if ask.vector is None:
         raise InvalidRequest("a search by meaning needs a vector", field="mode")
     return DenseQuery(
@@ -106,6 +128,6 @@ def _dense(query: Query, ask: Ask, limit: int) -> DenseQuery:
         space=query.space,
         where=query.where,
         exact=query.exact,
-        coarse=coarse_candidates(query.coarse, limit),
+        coarse=coarse_candidates(query.coarse, width),
         with_vectors=query.mmr is not None,
     )

@@ -1,15 +1,16 @@
 """The stages between the store and the answer, all of one shape: a query and hits in, hits out."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 import numpy as np
 
 from gateway.domain.documents import Chunk, chunk_id
 from gateway.domain.mmr import mmr, scaled
-from gateway.domain.search import Hit
+from gateway.domain.search import Hit, ranked
 from gateway.errors import GatewayError
 from gateway.ports import Reranker, VectorStore
 from gateway.retrieval.query import RERANK, GroupScore, Mode, OnFailure, Query, Stage, noted
@@ -27,7 +28,8 @@ def rerank(reranker: Reranker) -> Stage:
     async def stage(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
         if query.rerank is None or not hits:
             return hits
-        pool = _pool(query, hits, query.rerank.candidates)
+        parts = _parts(query, hits)
+        pool = [hit for part in parts for hit in part]
         try:
             scores = await reranker.rerank(query.asks[0].text, [_passage(hit) for hit in pool])
         except GatewayError as exc:
@@ -36,10 +38,10 @@ def rerank(reranker: Reranker) -> Stage:
             query.skipped.add(RERANK)
             query.warnings.append(_skipped(query, exc))
             return hits
-        scored = [replace(hit, score=score) for hit, score in zip(pool, scores, strict=True)]
-        scored.sort(key=lambda hit: (-hit.score, hit.id.int))
+        scored = iter([replace(hit, score=s) for hit, s in zip(pool, scores, strict=True)])
+        ordered = [hit for part in parts for hit in ranked(islice(scored, len(part)))]
         least = query.score_threshold
-        return noted(RERANK, [hit for hit in scored if least is None or hit.score >= least])
+        return noted(RERANK, [hit for hit in ordered if least is None or hit.score >= least])
 
     return stage
 
@@ -51,18 +53,34 @@ def _skipped(query: Query, error: GatewayError) -> str:
     return f"{text}, and score_threshold, which is meant for the reranker's scores, was not held"
 
 
-def _pool(query: Query, hits: Sequence[Hit], candidates: int) -> Sequence[Hit]:
-    """Return the best hits, and of further documents the best one until they fill the page."""
-    size = max(candidates, query.wanted)
-    pool = list(hits[:size])
-    documents = {hit.chunk.document_id for hit in pool}
-    if query.group is None or len(documents) >= query.wanted:
-        return pool
-    for hit in hits[size:]:
-        if len(documents) < query.wanted and hit.chunk.document_id not in documents:
-            documents.add(hit.chunk.document_id)
-            pool.append(hit)
-    return pool
+def _parts(query: Query, hits: Sequence[Hit]) -> list[Sequence[Hit]]:
+    """Part the hits as a reranker orders them: the same parts, whichever page is asked for.
+
+    In the first are the best hits, and of further documents the best one until they fill the first
+    page. With a threshold it is the only one: what a worse part held would not show where it ends.
+    """
+    first, rest = hits[: query.read], hits[query.read :]
+    covered = len(first)
+    if query.group is not None:
+        documents = {hit.chunk.document_id for hit in first}
+        rest = _further(documents, rest)
+        filling = max(0, query.limit - len(documents))
+        covered = len(documents) + len(rest[:filling])
+        first, rest = [*first, *rest[:filling]], rest[filling:]
+    parts = [first]
+    while covered < query.wanted and rest and query.score_threshold is None:
+        parts.append(rest[: query.read])
+        covered, rest = covered + len(parts[-1]), rest[query.read :]
+    return parts
+
+
+def _further(documents: Collection[str], hits: Sequence[Hit]) -> list[Hit]:
+    """Return the best hit of each document that is not among those given."""
+    best: dict[str, Hit] = {}
+    for hit in hits:
+        if hit.chunk.document_id not in documents:
+            best.setdefault(hit.chunk.document_id, hit)
+    return list(best.values())
 
 
 def _passage(hit: Hit) -> str:
@@ -74,24 +92,22 @@ def _passage(hit: Hit) -> str:
 async def diversify(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
     """Reorder the candidates so that the first ones do not all say the same (MMR); scores stay.
 
-    Those that are left over follow in their order, for a grouping that needs more documents.
+    Those that are left over follow in their order.
     """
     if query.mmr is None or not hits:
         return hits
-    size = max(query.candidates, query.wanted)
-    held = [(hit, hit.vector) for hit in hits[:size] if hit.vector is not None]
+    held = [(hit, hit.vector) for hit in hits[: query.pool] if hit.vector is not None]
     scores = [hit.score for hit, _ in held]
     plain = query.mode is Mode.DENSE and query.rerank is None and len(query.asks) == 1
     relevance = scores if plain else scaled(scores)
     vectors = np.stack([vector for _, vector in held])
-    count = len(held) if query.group is not None else query.wanted
+    count = len(held) if query.group is not None else min(query.wanted, len(held))
     choosing = (relevance, vectors, query.mmr, count)
     if count * len(held) <= _AT_ONCE:
         order = mmr(*choosing)
     else:
         order = await asyncio.to_thread(mmr, *choosing)
-    rest = hits[size:] if query.group is not None else ()
-    return noted("mmr", [*(held[index][0] for index in order), *rest])
+    return noted("mmr", [*(held[index][0] for index in order), *hits[query.pool :]])
 
 
 async def group(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
@@ -103,7 +119,7 @@ async def group(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
         documents.setdefault(hit.chunk.document_id, []).append(hit)
     groups = list(documents.values())
     if query.group.score is GroupScore.SUM:
-        groups = _by_sum(documents, hits[: query.candidates])
+        groups = _by_sum(documents, hits[: query.pool])
     page = groups[query.offset : query.wanted]
     return noted("group", [hit for members in page for hit in members[: query.group.size]])
 

@@ -5,8 +5,8 @@ from dataclasses import asdict
 from gateway.api.filters import parse_filter
 from gateway.domain.search import Fusion, FusionMethod, Hit
 from gateway.retrieval.explanation import Explanation, SearchResult
-from gateway.retrieval.options import SearchOptions
-from gateway.retrieval.query import Group, GroupScore, Mode, OnFailure, Rerank
+from gateway.retrieval.options import SearchOptions, group_of
+from gateway.retrieval.query import GroupScore, Mode, OnFailure, Rerank
 from gateway.schemas.search import (
     FusionRequest,
     HitStage,
@@ -51,7 +51,9 @@ def options_of(asked: SearchRequest, *, trace_id: str = "") -> SearchOptions:
         candidates=asked.candidates,
         rerank=_rerank(asked.rerank),
         mmr=asked.mmr,
-        group=Group(GroupScore(asked.group_score), asked.group_size) if asked.group_by else None,
+        group=group_of(
+            GroupScore(asked.group_score), asked.group_size, by_document=asked.group_by is not None
+        ),
         neighbours=asked.neighbours,
         explain=asked.explain,
         allow_prompted=asked.allow_prompted,

@@ -22,11 +22,11 @@ from gateway.cli.common import (
     run,
     runtime_of,
 )
-from gateway.domain.search import Fusion, FusionMethod, Hit
+from gateway.domain.search import Fusion, FusionMethod, Hit, Pass
 from gateway.errors import InvalidFilter
-from gateway.retrieval.explanation import Explanation, SearchResult
-from gateway.retrieval.options import SearchOptions
-from gateway.retrieval.query import Group, GroupScore, Mode
+from gateway.retrieval.explanation import Explanation, SearchResult, StageTrace
+from gateway.retrieval.options import SearchOptions, group_of
+from gateway.retrieval.query import GroupScore, Mode
 
 SNIPPET = 240
 """Characters of a chunk shown per hit."""
@@ -121,7 +121,7 @@ def search(
             candidates=candidates,
             rerank=rerank,
             mmr=mmr,
-            group=Group(group_score, group_size) if by_document else None,
+            group=group_of(group_score, group_size, by_document=by_document),
             neighbours=neighbours,
             exact=exact,
             explain=explain,
@@ -157,8 +157,10 @@ def _print(result: SearchResult, *, explain: bool) -> None:
 
 
 def _print_explained(how: Explanation) -> None:
-    facts = [f"mode {how.mode}", f"task {how.task}", f"prompt {how.prompt!r}"]
-    facts += [f"{how.tokens} tokens", f"size {how.size}", f"space {how.space}"]
+    facts = [f"mode {how.mode}", f"task {how.task}"]
+    if how.prompt is not None:
+        facts += [f"prompt {how.prompt!r}", f"{how.tokens} tokens"]
+    facts += [f"size {how.size}", f"space {how.space}"]
     if how.fusion is not None:
         facts.append(f"fusion {how.fusion.method.value} k={how.fusion.k} {how.fusion.weights}")
     if how.coarse_size is not None:
@@ -167,13 +169,20 @@ def _print_explained(how: Explanation) -> None:
         facts.append(f"reranked by {how.reranker}")
     out.print(", ".join(facts), markup=False)
     table = Table("stage", "in", "out", "ms", box=None)
-    table.add_row("embed", "", "", f"{how.embed_seconds * 1000:.1f}")
+    if how.prompt is not None:
+        table.add_row("embed", "", "", f"{how.embed_seconds * 1000:.1f}")
     for stage in how.stages:
-        ms = f"{stage.seconds * 1000:.1f}"
-        name = f"{stage.stage} (skipped)" if stage.skipped else stage.stage
-        table.add_row(name, str(stage.candidates), str(stage.hits), ms)
+        table.add_row(f"{stage.stage} (skipped)" if stage.skipped else stage.stage, *_cost(stage))
+        for each in stage.passes:
+            table.add_row(f"  {each.stage}", *_cost(each), style="dim")
     out.print(table)
     out.print(f"trace {how.trace_id}", markup=False, style="dim")
+
+
+def _cost(what: StageTrace | Pass) -> tuple[str, str, str]:
+    """Return hits in, hits out and milliseconds; a look through all chunks is given none."""
+    given = str(what.candidates) if what.candidates else ""
+    return given, str(what.hits), f"{what.seconds * 1000:.1f}"
 
 
 def _print_hit(rank: int, hit: Hit, *, explain: bool) -> None:

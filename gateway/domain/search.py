@@ -68,13 +68,28 @@ Filter: TypeAlias = Eq | In | Range | Exists | And | Or | Not
 
 
 @dataclass(frozen=True, slots=True)
+class Pass:
+    """One look through a collection on the way to an answer.
+
+    `stage` is `coarse` (short vectors), `dense` or `lexical`; `candidates` are the hits that it was
+    given, 0 where it looked through the collection itself; `hits` those that it found.
+    """
+
+    stage: str
+    candidates: int
+    hits: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class DenseQuery:
     """Nearest chunks to a unit float32 `vector` of the collection's size, by dot product.
 
     `space` is the fingerprint of the vector's space, which the collection and every hit must have.
     `exact` asks for brute force where the engine would otherwise use an index. `coarse` asks for a
     first pass over the collection's short vectors that leaves so many candidates, which are then
-    scored by the full ones. `with_vectors` asks for the vector of every hit.
+    scored by the full ones. `with_vectors` asks for the vector of every hit. `explain` asks for what
+    the first pass thought of a hit, and for the pass itself in `passes`.
     """
 
     vector: Vector
@@ -86,6 +101,8 @@ class DenseQuery:
     exact: bool = False
     coarse: int | None = None
     with_vectors: bool = False
+    explain: bool = False
+    passes: list[Pass] = field(default_factory=list[Pass], init=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +159,8 @@ class HybridQuery:
 
     Filter, space, coarse pass and vectors are those of `dense`; `limit` and `offset` are ours, and
     those of `dense` do not count. `score_threshold` is held against the fused score. `explain` asks
-    for what each half thought of a hit, which stores that have it anyway tell always.
+    for what each half thought of a hit, which stores that have it anyway tell always, and for the
+    halves themselves in `passes`.
     """
 
     dense: DenseQuery
@@ -153,6 +171,7 @@ class HybridQuery:
     fusion: Fusion = field(default_factory=Fusion)
     score_threshold: float | None = None
     explain: bool = False
+    passes: list[Pass] = field(default_factory=list[Pass], init=False, compare=False, repr=False)
 
     @property
     def space(self) -> str:
@@ -172,8 +191,14 @@ class HybridQuery:
 
     @property
     def nearest(self) -> DenseQuery:
-        """The dense half, `candidates` deep."""
-        return replace(self.dense, limit=self.candidates, offset=0, score_threshold=None)
+        """The dense half, `candidates` deep, with passes of its own."""
+        return replace(
+            self.dense,
+            limit=self.candidates,
+            offset=0,
+            score_threshold=None,
+            explain=self.explain,
+        )
 
 
 StoreQuery: TypeAlias = DenseQuery | LexicalQuery | HybridQuery

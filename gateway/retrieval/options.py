@@ -1,13 +1,13 @@
 """How a caller wants to search, and what of it a collection can serve."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.domain.collections import CollectionSpec, require_lexical
 from gateway.domain.search import Filter, Fusion
 from gateway.embedding.profile import Task
 from gateway.errors import InvalidRequest
 from gateway.ports import Reranker
-from gateway.retrieval.query import CANDIDATES, Ask, Group, Mode, Query, Rerank
+from gateway.retrieval.query import CANDIDATES, Ask, Group, GroupScore, Mode, Query, Rerank
 
 MOST_HITS = 1_000
 """Most hits one search returns."""
@@ -90,11 +90,28 @@ class SearchOptions:
         self._require_shallow("rerank", "switch it off (rerank false, --no-rerank)")
 
 
+def group_of(score: GroupScore, size: int, *, by_document: bool) -> Group | None:
+    """Return how hits are grouped.
+
+    Raises:
+        InvalidRequest: they are not, and something is said of groups.
+    """
+    if by_document:
+        return Group(score, size)
+    if (score, size) != (GroupScore.BEST, 1):
+        raise InvalidRequest(
+            'group_score and group_size are of hits by document: set group_by to "document" '
+            "(--by-document) too, or leave them out",
+            field="group_by",
+        )
+    return None
+
+
 def query_of(
     spec: CollectionSpec, options: SearchOptions, rerank: Rerank | None, asks: tuple[Ask, ...]
 ) -> Query:
     """Return a search of one collection, checked against what the collection has."""
-    return Query(
+    query = Query(
         collection=spec.name,
         asks=asks,
         space=spec.space,
@@ -114,6 +131,12 @@ def query_of(
         explain=options.explain,
         task=options.task,
     )
+    usual = replace(Fusion(), k=options.fusion.k) if len(asks) > 1 else Fusion()
+    if query.mode is not Mode.HYBRID and options.fusion != usual:
+        query.warnings.append(
+            f"fusion is of hybrid searches and was not used: this one is {query.mode.value}"
+        )
+    return query
 
 
 def mode_of(spec: CollectionSpec, asked: Mode) -> Mode:
@@ -167,9 +190,24 @@ def _coarse(spec: CollectionSpec, options: SearchOptions) -> float | None:
             "collection that is made with a coarse size",
             field="coarse",
         )
+    if sized or asked is True:
+        _require_short_used(spec, options)
     if asked is False or spec.coarse is None or options.exact:
         return None
+    if mode_of(spec, options.mode) is Mode.LEXICAL:
+        return None
     return spec.tuning.coarse_oversampling
+
+
+def _require_short_used(spec: CollectionSpec, options: SearchOptions) -> None:
+    """Refuse a first pass over short vectors in a search that makes none."""
+    if options.exact:
+        reason = "an exact search compares every full vector: leave `exact` or `coarse` out"
+    elif mode_of(spec, options.mode) is Mode.LEXICAL:
+        reason = "a search for words compares no vectors: leave `coarse` out, or take another mode"
+    else:
+        return
+    raise InvalidRequest(reason, field="coarse")
 
 
 def _require(name: str, value: float, least: float, most: float, *, where: str = "") -> None:

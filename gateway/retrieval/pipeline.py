@@ -19,7 +19,7 @@ from gateway.retrieval.explanation import Explanation, SearchResult, StageTrace
 from gateway.retrieval.options import SearchOptions, query_of, rerank_of
 from gateway.retrieval.probability import calibrated, narrowed
 from gateway.retrieval.query import RERANK, Ask, Mode, Query, Rerank, Stage
-from gateway.retrieval.retrieve import retrieve
+from gateway.retrieval.retrieve import given_of, retrieve
 from gateway.retrieval.stages import diversify, group, page, rerank, surround
 
 _AT_ONCE: Final = 8
@@ -142,9 +142,10 @@ class Retriever:
             started, before = time.perf_counter(), len(hits)
             hits = await stage(query, hits)
             seconds = time.perf_counter() - started
-            traces.append(
-                StageTrace(name, before, len(hits), seconds, skipped=name in query.skipped)
-            )
+            passes = () if traces else tuple(query.passes)
+            given = given_of(passes) if passes else before
+            skipped = name in query.skipped
+            traces.append(StageTrace(name, given, len(hits), seconds, skipped, passes))
         return hits, tuple(traces)
 
     def _stages(self, spec: CollectionSpec, query: Query) -> dict[str, Stage]:
@@ -163,6 +164,12 @@ class Retriever:
             stages["calibrated"] = calibrated(spec, self._reranker)
         return stages
 
+    def _prompt(self, query: Query, options: SearchOptions) -> str | None:
+        """Return the prompt of what was embedded; words alone are searched as they are."""
+        if query.mode is Mode.LEXICAL:
+            return None
+        return self._embedder.profile.prompt(options.task)
+
     def _explained(
         self,
         spec: CollectionSpec,
@@ -176,13 +183,13 @@ class Retriever:
             trace_id=options.trace_id or secrets.token_hex(16),
             task=options.task,
             mode=query.mode.value,
-            prompt=self._embedder.profile.prompt(options.task),
+            prompt=self._prompt(query, options),
             space=spec.space,
             size=spec.size,
             tokens=asked.tokens,
             embed_seconds=asked.seconds,
             stages=traces,
-            fusion=query.fusion if query.mode is Mode.HYBRID else None,
+            fusion=query.fusion if query.fuses else None,
             coarse_size=None if query.coarse is None else spec.coarse,
             coarse_oversampling=query.coarse,
             reranker=self._reranker.info.model_id if reranked and self._reranker else None,

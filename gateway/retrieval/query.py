@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from gateway.domain.search import Filter, Fusion, Hit, StageScore
+from gateway.domain.search import Filter, Fusion, Hit, Pass, StageScore
 from gateway.domain.vectors import Vector
 from gateway.embedding.profile import Task
 
@@ -71,7 +71,8 @@ class Query:
     `limit` and `offset` count hits, or documents where they are grouped. `coarse` candidates per hit
     are left by a first pass over short vectors; `candidates` of each half are fused, or chosen among
     by a later stage. `task` is what the texts were embedded for. `warnings` gathers what the caller
-    should hear, `skipped` the stages that failed and were left out.
+    should hear, `skipped` the stages that failed and were left out, `passes` what an explained search
+    is told of by the store.
     """
 
     collection: str
@@ -94,6 +95,7 @@ class Query:
     task: str = Task.QUERY
     warnings: list[str] = field(default_factory=list[str], compare=False)
     skipped: set[str] = field(default_factory=set[str], compare=False)
+    passes: list[Pass] = field(default_factory=list[Pass], init=False, compare=False)
 
     @property
     def wanted(self) -> int:
@@ -134,14 +136,18 @@ class Query:
         return max(deepest)
 
     @property
+    def fuses(self) -> bool:
+        """Tell whether several rankings become one."""
+        return self.mode is Mode.HYBRID or len(self.asks) > 1
+
+    @property
     def width(self) -> int:
         """How deep each ranking goes whose hits change places when it goes deeper: as page one needs.
 
         Those are fused ones, and those of a first pass over short vectors.
         """
         first = replace(self, offset=0).depth
-        fused = self.mode is Mode.HYBRID or len(self.asks) > 1
-        return max(first, self.candidates) if fused else first
+        return max(first, self.candidates) if self.fuses else first
 
 
 Stage: TypeAlias = Callable[[Query, Sequence[Hit]], Awaitable[Sequence[Hit]]]

@@ -1,6 +1,7 @@
 """The first stage: what the store finds, by meaning, by words or by both."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -12,6 +13,7 @@ from gateway.domain.search import (
     Hit,
     HybridQuery,
     LexicalQuery,
+    Pass,
     StageScore,
     StoreQuery,
     ranked,
@@ -63,9 +65,14 @@ async def _ranking(store: VectorStore, query: Query, limit: int, width: int) -> 
     """Return the hits of one text, or of several fused by their ranks."""
     if len(query.asks) == 1:
         asked = store_query(query, query.asks[0], limit, width)
-        return await store.query(query.collection, asked)
+        hits = await store.query(query.collection, asked)
+        query.passes.extend(_passes(asked))
+        return hits
     asked = [store_query(query, ask, width, width) for ask in query.asks]
-    lists = await asyncio.gather(*(store.query(query.collection, each) for each in asked))
+    answers = await asyncio.gather(*(_timed(store, query.collection, each) for each in asked))
+    lists = [hits for hits, _ in answers]
+    if query.explain:
+        _tell_texts(query, asked, answers)
     scores = fuse_equals([[(hit.id, hit.score) for hit in hits] for hits in lists], query.fusion.k)
     first = {hit.id: hit for hits in reversed(lists) for hit in reversed(hits)}
     stages: dict[object, tuple[StageScore, ...]] = {}
@@ -78,6 +85,32 @@ async def _ranking(store: VectorStore, query: Query, limit: int, width: int) -> 
     )
     least = query.score_threshold if query.rerank is None else None
     return [hit for hit in fused[:limit] if least is None or hit.score >= least]
+
+
+async def _timed(store: VectorStore, collection: str, asked: StoreQuery) -> tuple[list[Hit], float]:
+    started = time.perf_counter()
+    return await store.query(collection, asked), time.perf_counter() - started
+
+
+def _tell_texts(
+    query: Query, asked: Sequence[StoreQuery], answers: Sequence[tuple[list[Hit], float]]
+) -> None:
+    """Add the passes of each text, by its number, and after them its ranking as one of its own."""
+    for number, (each, (hits, seconds)) in enumerate(zip(asked, answers, strict=True), start=1):
+        passes = _passes(each)
+        query.passes.extend(replace(one, stage=f"{one.stage} {number}") for one in passes)
+        name = f"{query.mode.value} {number}"
+        query.passes.append(Pass(name, given_of(passes), len(hits), seconds))
+
+
+def _passes(asked: StoreQuery) -> list[Pass]:
+    """Return what a store told; a search for words alone is one look, and tells nothing else."""
+    return [] if isinstance(asked, LexicalQuery) else asked.passes
+
+
+def given_of(passes: Sequence[Pass]) -> int:
+    """Return the hits that passes left to the stage that they belong to."""
+    return sum(one.hits - one.candidates for one in passes)
 
 
 def store_query(query: Query, ask: Ask, limit: int, width: int) -> StoreQuery:
@@ -129,5 +162,6 @@ def _dense(query: Query, ask: Ask, limit: int, width: int) -> DenseQuery:
         where=query.where,
         exact=query.exact,
         coarse=coarse_candidates(query.coarse, width),
+        explain=query.explain,
         with_vectors=query.mmr is not None,
     )

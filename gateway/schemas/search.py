@@ -230,12 +230,26 @@ class SearchHit(Reply):
     stages: list[HitStage] | None = Field(default=None, description="Only with `explain`")
 
 
+class SearchPass(Reply):
+    """One look through the collection: over short vectors (`coarse`), full ones, or words."""
+
+    stage: str
+    candidates: int = Field(description="Hits that it was given; 0: it looked through all chunks")
+    hits: int = Field(description="Hits that it found")
+    seconds: float
+
+
 class StageRun(Reply):
     stage: str
     candidates: int = Field(description="Hits that the stage was given")
     hits: int = Field(description="Hits that it passed on")
     seconds: float
     skipped: bool = Field(default=False, description="It failed, and changed nothing")
+    passes: list[SearchPass] = Field(
+        default_factory=list[SearchPass],
+        description="Looks through the collection within the stage, whose seconds hold theirs; "
+        "halves of a hybrid search may run side by side",
+    )
 
 
 class SearchExplanation(Reply):
@@ -244,14 +258,14 @@ class SearchExplanation(Reply):
     trace_id: str = Field(description="The `x-request-id` of the answer")
     task: str
     mode: Literal["dense", "lexical", "hybrid"]
-    prompt: str
+    prompt: str | None = Field(description="null where nothing was embedded")
     space: str
     size: int
     tokens: int = Field(description="0 where no vector was needed")
     embed_seconds: float = Field(
         description="Of the call to the encoder, which searches of a batch share"
     )
-    fusion: FusionRequest | None = Field(description="Of a hybrid search")
+    fusion: FusionRequest | None = Field(description="Of a hybrid search, or of several texts")
     coarse_size: int | None = Field(
         description="Size of the short vectors that were searched first"
     )

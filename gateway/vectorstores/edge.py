@@ -27,6 +27,7 @@ from gateway.domain.search import (
     Hit,
     HybridQuery,
     LexicalQuery,
+    Pass,
     StageScore,
     StoreQuery,
 )
@@ -39,7 +40,7 @@ from gateway.vectorstores.edge_process import EdgeProcess
 from gateway.vectorstores.edge_wire import pack_ids
 from gateway.vectorstores.payload import to_hit, to_stored
 from gateway.vectorstores.points import require_hits, require_query, to_points
-from gateway.vectorstores.ranking import engine_threshold, page
+from gateway.vectorstores.ranking import DENSE, HYBRID, LEXICAL, engine_threshold, page
 from gateway.vectorstores.schema import spec_from_json, spec_to_json
 from gateway.vectorstores.tuning import INDEX_FROM
 
@@ -196,16 +197,23 @@ class EdgeStore:
         asked = require_query(spec, query)
         request = _request(spec, asked)
         if isinstance(asked, HybridQuery):
-            rows = await self._process.call("query", name=name, kind="hybrid", asked=request)
-            return require_hits(name, query.space, map(_hit, rows))
-        kind = "dense" if isinstance(asked, DenseQuery) else "lexical"
+            hits = await self._ask(name, HYBRID, request, asked.passes)
+            return require_hits(name, query.space, hits)
+        kind = DENSE if isinstance(asked, DenseQuery) else LEXICAL
+        passes = asked.passes if isinstance(asked, DenseQuery) else []
 
         async def fetch(limit: int) -> list[Hit]:
-            more = {**request, "limit": limit}
-            rows = await self._process.call("query", name=name, kind=kind, asked=more)
-            return [_hit(row) for row in rows]
+            return await self._ask(name, kind, {**request, "limit": limit}, passes)
 
         return require_hits(name, query.space, await page(asked, fetch))
+
+    async def _ask(
+        self, name: str, kind: str, request: dict[str, Any], passes: list[Pass]
+    ) -> list[Hit]:
+        """Return the hits of one call; of several for a page, the last one's passes count."""
+        rows, told = await self._process.call("query", name=name, kind=kind, asked=request)
+        passes[:] = [Pass(*each) for each in told]
+        return [_hit(row) for row in rows]
 
     async def health(self) -> Health:
         """Say whether the worker lives; a living one is not disturbed, a dead one is replaced."""
@@ -236,6 +244,7 @@ def _request(spec: CollectionSpec, query: StoreQuery) -> dict[str, Any]:
         "where": optional_filter(query.where, spec),
         "threshold": engine_threshold(query.score_threshold),
         "with_vectors": query.with_vectors,
+        "explain": isinstance(query, DenseQuery) and query.explain,
     }
     if isinstance(query, LexicalQuery):
         return {**common, "text": query.text}

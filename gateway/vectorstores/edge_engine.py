@@ -23,7 +23,7 @@ from gateway.vectorstores.edge_files import (
     write_spec,
 )
 from gateway.vectorstores.edge_points import points_of
-from gateway.vectorstores.edge_queries import ANSWERS, Asker, Found
+from gateway.vectorstores.edge_queries import Found, Told, answer
 from gateway.vectorstores.edge_shards import (
     create_indexes,
     create_shard,
@@ -166,9 +166,11 @@ class Engine:
         clause = None if where is None else to_edge_filter(where)
         return self._shard(name).count(qe.CountRequest(exact=True, filter=clause))
 
-    def query(self, name: str, kind: str, asked: Mapping[str, Any]) -> list[Found]:
-        """Answer a dense, lexical or hybrid query."""
-        return ANSWERS[kind](Asker(self._shard(name), self._named(name).spec), asked)
+    def query(
+        self, name: str, kind: str, asked: Mapping[str, Any]
+    ) -> tuple[list[Found], list[Told]]:
+        """Answer a dense, lexical or hybrid query: hits, and the passes of an explained one."""
+        return answer(self._shard(name), self._named(name).spec, kind, asked)
 
     @property
     def dirty(self) -> bool:

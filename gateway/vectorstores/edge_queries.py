@@ -5,9 +5,10 @@ and only the hits of the page are read whole: ties are broken as in every store,
 thought of a hit costs nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, field
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -15,60 +16,90 @@ import qdrant_edge as qe
 
 from gateway.domain.collections import Lexical
 from gateway.domain.fusion import fuse
-from gateway.domain.search import Fusion, FusionMethod
+from gateway.domain.search import Fusion, FusionMethod, Pass
 from gateway.domain.vectors import shorten
 from gateway.vectorstores.bm25 import SPARSE_NAME, query_vector
 from gateway.vectorstores.edge_conditions import to_edge_filter
 from gateway.vectorstores.edge_shards import search_params, tuning_of
 from gateway.vectorstores.payload import COARSE_NAME, VECTOR_NAME
-from gateway.vectorstores.ranking import MAX_FETCH, SCORE_DIGITS, SLACK
-
-DENSE: Final = "dense"
-LEXICAL: Final = "lexical"
+from gateway.vectorstores.ranking import (
+    COARSE,
+    DENSE,
+    HYBRID,
+    LEXICAL,
+    MAX_FETCH,
+    SLACK,
+    first_pass,
+    halves_of,
+    settled,
+)
 
 Found = tuple[bytes, float, Any, bytes | None, Sequence[tuple[str, float, int]]]
 """A hit on its way out: id, score, payload, vector when asked for, and stages with score and rank."""
 Ranking = list[tuple[UUID, float]]
+Left = dict[UUID, tuple[str, float, int]]
+"""What a pass over short vectors left, and thought of it; None: the engine makes that pass itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """One shard with the spec of its collection."""
+    """One shard with the spec of its collection; `passes` gathers what an explained query tells."""
 
     shard: qe.EdgeShard
     spec: Mapping[str, Any]
+    passes: list[Pass] = field(default_factory=list[Pass])
 
     def single(self, kind: str, asked: Mapping[str, Any]) -> list[Found]:
         """Return the first hits of a dense or a lexical search as the engine orders them."""
-        if (request := self._request(kind, asked, asked["limit"], whole=True)) is None:
+        left = self._first_pass(kind, asked)
+        if (request := self._request(kind, asked, asked["limit"], left, whole=True)) is None:
             return []
-        return [_found(hit, ()) for hit in self.shard.query(request)]
+        return [_found(hit, left) for hit in self.shard.query(request)]
 
     def hybrid(self, asked: Mapping[str, Any]) -> list[Found]:
         """Return the page `offset : offset + limit` of two searches fused."""
-        halves = {kind: self._ranked(kind, asked) for kind in (DENSE, LEXICAL)}
+        left = self._first_pass(DENSE, asked)
+        times = [time.perf_counter()]
+        halves: dict[str, Ranking] = {}
+        for kind in (DENSE, LEXICAL):
+            halves[kind] = self._ranked(kind, asked, left)
+            times.append(time.perf_counter())
+        if asked["explain"]:
+            sizes = [len(half) for half in halves.values()]
+            self.passes[:] = halves_of(self.passes, sizes, np.diff(times).tolist())
         fused = fuse(list(halves.values()), _fusion(asked["fusion"]))
-        scores = _settled(fused.items())
+        scores = settled(fused.items())
         if asked["threshold"] is not None:
             scores = [pair for pair in scores if pair[1] >= asked["threshold"]]
         page = scores[asked["offset"] : asked["offset"] + asked["limit"]]
         with_vector = [VECTOR_NAME] if asked["with_vectors"] else False
         records = self.shard.retrieve([key for key, _ in page], True, with_vector)
         whole = {UUID(str(record.id)): record for record in records}
-        stages = _stages(halves)
+        stages = _stages(halves, left or {})
         return [
             (key.bytes, score, whole[key].payload, _vector(whole[key]), stages[key])
             for key, score in page
             if key in whole
         ]
 
-    def _ranked(self, kind: str, asked: Mapping[str, Any]) -> Ranking:
+    def _first_pass(self, kind: str, asked: Mapping[str, Any]) -> Left | None:
+        """Look through the short vectors by itself, where a query is to be explained."""
+        if kind != DENSE or asked["coarse"] is None or not asked["explain"]:
+            return None
+        started = time.perf_counter()
+        where = None if asked["where"] is None else to_edge_filter(asked["where"])
+        hits = self.shard.query(qe.QueryRequest(filter=where, **self._short(asked)))
+        told = first_pass((UUID(str(hit.id)), hit.score) for hit in hits)
+        self.passes.append(Pass(COARSE, 0, len(told), time.perf_counter() - started))
+        return {key: (score.stage, score.score, score.rank) for key, score in told.items()}
+
+    def _ranked(self, kind: str, asked: Mapping[str, Any], left: Left | None) -> Ranking:
         """Return the candidates of one half, ties in order of id, whole at the end too."""
         wanted = asked["candidates"]
         limit = wanted + SLACK
-        while (request := self._request(kind, asked, limit, whole=False)) is not None:
+        while (request := self._request(kind, asked, limit, left, whole=False)) is not None:
             hits = self.shard.query(request)
-            ranking = _settled((UUID(str(hit.id)), hit.score) for hit in hits)
+            ranking = settled((UUID(str(hit.id)), hit.score) for hit in hits)
             complete = len(hits) < limit or limit >= MAX_FETCH
             if complete or ranking[-1][1] < ranking[wanted - 1][1]:
                 return ranking[:wanted]
@@ -76,12 +107,18 @@ class Asker:
         return []
 
     def _request(
-        self, kind: str, asked: Mapping[str, Any], limit: int, *, whole: bool
+        self, kind: str, asked: Mapping[str, Any], limit: int, left: Left | None, *, whole: bool
     ) -> qe.QueryRequest | None:
-        """Return the engine's request; None when a text has no word to look for."""
+        """Return the engine's request; None when there is nothing to look for."""
         where = None if asked["where"] is None else to_edge_filter(asked["where"])
-        build = self._dense if kind == DENSE else self._lexical
-        if (parts := build(asked, where)) is None:
+        if kind == LEXICAL:
+            parts = self._lexical(asked)
+        elif left is not None:
+            where = qe.Filter(must=[qe.HasIdCondition(set(left))])
+            parts = self._full(asked) if left else None
+        else:
+            parts = self._dense(asked, where)
+        if parts is None:
             return None
         return qe.QueryRequest(
             limit=limit,
@@ -93,22 +130,28 @@ class Asker:
         )
 
     def _dense(self, asked: Mapping[str, Any], where: Any) -> dict[str, Any]:
-        vector = np.frombuffer(asked["vector"], np.float32)
-        params = search_params(tuning_of(self.spec), exact=asked["exact"], acorn=asked["acorn"])
-        query = qe.Query.Nearest(vector.tolist(), using=VECTOR_NAME)
         if asked["coarse"] is None:
             # without a graph of their own, full vectors are searched exactly
-            return {"query": query, "params": params}
-        short = shorten(vector[np.newaxis, :], self.spec["coarse"])[0]
-        first = qe.Prefetch(
-            limit=asked["coarse"],
-            query=qe.Query.Nearest(short.tolist(), using=COARSE_NAME),
-            filter=where,
-            params=params,
-        )
-        return {"query": query, "prefetches": [first]}
+            return {**self._full(asked), "params": self._params(asked)}
+        return {
+            **self._full(asked),
+            "prefetches": [qe.Prefetch(filter=where, **self._short(asked))],
+        }
 
-    def _lexical(self, asked: Mapping[str, Any], _where: Any) -> dict[str, Any] | None:
+    def _full(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        vector = np.frombuffer(asked["vector"], np.float32)
+        return {"query": qe.Query.Nearest(vector.tolist(), using=VECTOR_NAME)}
+
+    def _short(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        vector = np.frombuffer(asked["vector"], np.float32)
+        short = shorten(vector[np.newaxis, :], self.spec["coarse"])[0]
+        query = qe.Query.Nearest(short.tolist(), using=COARSE_NAME)
+        return {"limit": asked["coarse"], "query": query, "params": self._params(asked)}
+
+    def _params(self, asked: Mapping[str, Any]) -> qe.SearchParams:
+        return search_params(tuning_of(self.spec), exact=asked["exact"], acorn=asked["acorn"])
+
+    def _lexical(self, asked: Mapping[str, Any]) -> dict[str, Any] | None:
         words, weights = query_vector(Lexical(**self.spec["lexical"]), asked["text"])
         if not words:
             return None
@@ -116,13 +159,8 @@ class Asker:
         return {"query": qe.Query.Nearest(sparse, using=SPARSE_NAME)}
 
 
-def _settled(pairs: Any) -> Ranking:
-    rounded = [(key, round(float(score), SCORE_DIGITS)) for key, score in pairs]
-    return sorted(rounded, key=lambda pair: (-pair[1], pair[0].int))
-
-
-def _stages(halves: Mapping[str, Ranking]) -> dict[UUID, list[tuple[str, float, int]]]:
-    stages: dict[UUID, list[tuple[str, float, int]]] = {}
+def _stages(halves: Mapping[str, Ranking], left: Left) -> dict[UUID, list[tuple[str, float, int]]]:
+    stages = {key: [told] for key, told in left.items()}
     for kind, ranking in halves.items():
         for rank, (key, score) in enumerate(ranking, start=1):
             stages.setdefault(key, []).append((kind, score, rank))
@@ -134,8 +172,10 @@ def _fusion(asked: Mapping[str, Any]) -> Fusion:
     return Fusion(FusionMethod(asked["method"]), asked["k"], (first, second))
 
 
-def _found(hit: qe.ScoredPoint, stages: Sequence[tuple[str, float, int]]) -> Found:
-    return UUID(str(hit.id)).bytes, hit.score, hit.payload, _vector(hit), stages
+def _found(hit: qe.ScoredPoint, left: Left | None) -> Found:
+    key = UUID(str(hit.id))
+    stages = [left[key]] if left else []
+    return key.bytes, hit.score, hit.payload, _vector(hit), stages
 
 
 def _vector(point: Any) -> bytes | None:
@@ -143,9 +183,14 @@ def _vector(point: Any) -> bytes | None:
     return np.asarray(named[VECTOR_NAME], np.float32).tobytes() if named else None
 
 
-Answer = Callable[[Asker, Mapping[str, Any]], list[Found]]
-ANSWERS: Final[Mapping[str, Answer]] = {
-    "dense": lambda asker, asked: asker.single(DENSE, asked),
-    "lexical": lambda asker, asked: asker.single(LEXICAL, asked),
-    "hybrid": lambda asker, asked: asker.hybrid(asked),
-}
+Told = tuple[str, int, int, float]
+"""A pass on its way out."""
+
+
+def answer(
+    shard: qe.EdgeShard, spec: Mapping[str, Any], kind: str, asked: Mapping[str, Any]
+) -> tuple[list[Found], list[Told]]:
+    """Answer a dense, a lexical or a hybrid query, with its passes where it is to be explained."""
+    asker = Asker(shard, spec)
+    found = asker.hybrid(asked) if kind == HYBRID else asker.single(kind, asked)
+    return found, [astuple(each) for each in asker.passes]

@@ -4,7 +4,8 @@ It keeps nothing on disk. Every operation is one synchronous step, so concurrent
 half of another one.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -18,14 +19,32 @@ from gateway.domain.collections import (
     require_same,
 )
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
-from gateway.domain.search import DenseQuery, Filter, Hit, HybridQuery, LexicalQuery, StoreQuery
+from gateway.domain.search import (
+    DenseQuery,
+    Filter,
+    Hit,
+    HybridQuery,
+    LexicalQuery,
+    Pass,
+    StageScore,
+    StoreQuery,
+)
 from gateway.domain.vectors import Vector, shorten
 from gateway.errors import CollectionNotFound
 from gateway.ports import Health
 from gateway.vectorstores.filters import matches, require_filter
 from gateway.vectorstores.payload import Payload, to_hit, to_stored
 from gateway.vectorstores.points import Points, require_hits, require_query, to_points
-from gateway.vectorstores.ranking import SCORE_STEP, fused, settle
+from gateway.vectorstores.ranking import (
+    COARSE,
+    DENSE,
+    LEXICAL,
+    SCORE_STEP,
+    first_pass,
+    fused,
+    halves_of,
+    settle,
+)
 
 
 @dataclass(slots=True)
@@ -70,8 +89,10 @@ class _Collection:
 
     def _nearest(self, query: DenseQuery) -> list[Hit]:
         ids = self.matching(query.where)
+        told: Mapping[UUID, StageScore] = {}
         if query.coarse is not None:
-            ids = self._coarse(ids, query)
+            told = self._coarse(ids, query, query.coarse)
+            ids = list(told)
         if not ids:
             return []
         rows = np.stack([self.points[key].vector for key in ids])
@@ -82,17 +103,23 @@ class _Collection:
         # matmul sums by blocks, so equal rows may differ in the last bit: sum the few again by row
         exact = (rows[near].astype(np.float64) * query.vector).sum(axis=1)
         found = [self._hit(ids[i], s) for i, s in zip(near.tolist(), exact.tolist(), strict=True)]
+        if query.explain and told:
+            found = [replace(hit, stages=(told[hit.id],)) for hit in found]
         return settle(found, query.score_threshold)
 
-    def _coarse(self, ids: list[UUID], query: DenseQuery) -> list[UUID]:
+    def _coarse(self, ids: list[UUID], query: DenseQuery, keep: int) -> dict[UUID, StageScore]:
         """Return the candidates that a first pass over the short vectors leaves."""
-        if not ids or self.spec.coarse is None or query.coarse is None:
-            return ids
-        size = self.spec.coarse
-        rows = shorten(np.stack([self.points[key].vector for key in ids]), size)
-        scores = rows @ shorten(query.vector[np.newaxis, :], size)[0]
-        keep = max(query.coarse, query.offset + query.limit)
-        return [ids[i] for i in np.argsort(-scores, kind="stable")[:keep].tolist()]
+        started, size = time.perf_counter(), self.spec.coarse
+        left: dict[UUID, StageScore] = {}
+        if ids and size is not None:
+            rows = shorten(np.stack([self.points[key].vector for key in ids]), size)
+            scores: list[float] = (rows @ shorten(query.vector[np.newaxis, :], size)[0]).tolist()
+            best: list[int] = np.argsort(-np.array(scores), kind="stable").tolist()
+            keep = max(keep, query.offset + query.limit)
+            left = first_pass((ids[i], scores[i]) for i in best[:keep])
+        if query.explain:
+            query.passes.append(Pass(COARSE, 0, len(left), time.perf_counter() - started))
+        return left
 
     def _sharing(self, query: LexicalQuery) -> list[Hit]:
         allowed = None if query.where is None else set(self.matching(query.where))
@@ -108,7 +135,15 @@ class _Collection:
         return settle(found, query.score_threshold)
 
     def _fused(self, query: HybridQuery) -> list[Hit]:
-        halves = {"dense": self.answer(query.nearest), "lexical": self.answer(query.lexical)}
+        times = [time.perf_counter()]
+        halves: dict[str, list[Hit]] = {}
+        nearest = query.nearest
+        for name, half in ((DENSE, nearest), (LEXICAL, query.lexical)):
+            halves[name] = self.answer(half)
+            times.append(time.perf_counter())
+        if query.explain:
+            sizes = [len(half) for half in halves.values()]
+            query.passes.extend(halves_of(nearest.passes, sizes, np.diff(times).tolist()))
         return fused(halves, query)
 
     def _index(self, point_id: UUID, payload: Payload) -> tuple[int, ...]:

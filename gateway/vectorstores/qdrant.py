@@ -22,14 +22,7 @@ from gateway.domain.collections import (
     require_space,
 )
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
-from gateway.domain.search import (
-    DenseQuery,
-    Filter,
-    Hit,
-    HybridQuery,
-    LexicalQuery,
-    StoreQuery,
-)
+from gateway.domain.search import Filter, Hit, StoreQuery
 from gateway.errors import (
     CollectionMismatch,
     CollectionNotFound,
@@ -37,14 +30,13 @@ from gateway.errors import (
 )
 from gateway.events import Sink, discard
 from gateway.ports import Health
-from gateway.vectorstores import qdrant_queries as queries
 from gateway.vectorstores import qdrant_schema as schema
 from gateway.vectorstores.conditions import compile_filter, optional_filter
 from gateway.vectorstores.points import require_hits, require_query, to_points
 from gateway.vectorstores.qdrant_calls import Caller
 from gateway.vectorstores.qdrant_collections import NEEDS, QdrantCollections
 from gateway.vectorstores.qdrant_errors import SERVICE, shown_address
-from gateway.vectorstores.ranking import fused, page
+from gateway.vectorstores.qdrant_searcher import QdrantSearcher
 
 _WRITE_POINTS: Final = 256
 _PAGE: Final = 256
@@ -65,7 +57,7 @@ class QdrantStore:
     ) -> None:
         self._reader, self._writer = reader, writer
         self._reads = reads
-        self._tuned = tuned
+        self._searcher = QdrantSearcher(reader, reads, tuned=tuned)
         self._collections = QdrantCollections(reader, reads=reads, writes=writes, indexes=tuned)
 
     @classmethod
@@ -209,36 +201,10 @@ class QdrantStore:
 
     async def query(self, name: str, query: StoreQuery) -> list[Hit]:
         spec = await self.spec(name)
-        asked = require_query(spec, query)
-        if isinstance(asked, HybridQuery):
-            hits = await self._fused(spec, asked)
-        else:
-            hits = await self._single(spec, asked)
+        hits = await self._searcher.answer(spec, require_query(spec, query))
         if not hits or any(hit.space != query.space for hit in hits):  # the spec may be an old one
             require_space(await self._collections.spec(name, fresh=True), query.space)
         return require_hits(name, query.space, hits)
-
-    async def _single(self, spec: CollectionSpec, query: DenseQuery | LexicalQuery) -> list[Hit]:
-        request = queries.single(spec, query, tuned=self._tuned)
-        if request is None:
-            return []
-        return await page(query, partial(self._fetch, spec.name, request))
-
-    async def _fused(self, spec: CollectionSpec, query: HybridQuery) -> list[Hit]:
-        """Let the engine fuse where nobody asks what the halves thought and both weigh the same."""
-        fusion = query.fusion
-        request = queries.fused(spec, query, tuned=self._tuned)
-        if request is not None and not query.explain and len(set(fusion.weights)) == 1:
-            return await page(query, partial(self._fetch, spec.name, request))
-        nearest, sharing = await asyncio.gather(
-            self._single(spec, query.nearest), self._single(spec, query.lexical)
-        )
-        return fused({"dense": nearest, "lexical": sharing}, query)
-
-    async def _fetch(self, name: str, request: queries.Request, limit: int) -> list[Hit]:
-        call = partial(self._reader.query_points, name, with_payload=True, limit=limit, **request)
-        answer = await self._reads("query", name, call)
-        return [schema.hit_of(point) for point in answer.points]
 
     async def health(self) -> Health:
         """Ask the server for its version, once: readiness must not wait for repeats."""

@@ -1,6 +1,9 @@
 """Our queries in the words of qdrant-client's query API: pure translations, no call."""
 
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from qdrant_client import models
@@ -52,20 +55,36 @@ def fused(spec: CollectionSpec, query: HybridQuery, *, tuned: bool) -> Request |
     }
 
 
-def _dense(spec: CollectionSpec, query: DenseQuery, *, tuned: bool) -> Request:
-    params = schema.search_params(spec.tuning, exact=query.exact, acorn=wants_acorn(query.where))
-    full: Request = {"query": query.vector.tolist(), "using": VECTOR_NAME}
+def first_pass(spec: CollectionSpec, query: DenseQuery, *, tuned: bool) -> Request | None:
+    """Return the pass over short vectors as a request of its own; None where there is none."""
     if query.coarse is None or spec.coarse is None:
-        return {**full, "search_params": params if tuned else None}
+        return None
     short = shorten(query.vector[np.newaxis, :], spec.coarse)[0]
-    first = models.Prefetch(
-        query=short.tolist(),
-        using=COARSE_NAME,
-        limit=max(query.coarse, query.offset + query.limit),
-        filter=schema.to_filter(optional_filter(query.where, spec)),
-        params=params if tuned else None,
-    )
-    return {**full, "prefetch": [first]}
+    return {
+        "query": short.tolist(),
+        "using": COARSE_NAME,
+        "limit": max(query.coarse, query.offset + query.limit),
+        "query_filter": schema.to_filter(optional_filter(query.where, spec)),
+        "search_params": _params(spec, query) if tuned else None,
+    }
+
+
+def among(spec: CollectionSpec, query: DenseQuery, ids: Collection[UUID]) -> Request:
+    """Return a dense request for chunks that a pass over short vectors left."""
+    chosen = models.HasIdCondition(has_id=[str(key) for key in ids])
+    request = single(spec, replace(query, coarse=None, where=None), tuned=False)
+    return {**(request or {}), "query_filter": models.Filter(must=[chosen])}
+
+
+def _dense(spec: CollectionSpec, query: DenseQuery, *, tuned: bool) -> Request:
+    full: Request = {"query": query.vector.tolist(), "using": VECTOR_NAME}
+    if (first := first_pass(spec, query, tuned=tuned)) is None:
+        return {**full, "search_params": _params(spec, query) if tuned else None}
+    return {**full, "prefetch": [_prefetch(first, first["limit"])]}
+
+
+def _params(spec: CollectionSpec, query: DenseQuery) -> models.SearchParams:
+    return schema.search_params(spec.tuning, exact=query.exact, acorn=wants_acorn(query.where))
 
 
 def _prefetch(half: Request, limit: int) -> models.Prefetch:

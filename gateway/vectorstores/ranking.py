@@ -10,12 +10,17 @@ from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
 from gateway.domain.fusion import fuse
-from gateway.domain.search import Hit, HybridQuery, StageScore, ranked
+from gateway.domain.search import Hit, HybridQuery, Pass, StageScore, ranked
 
 SCORE_DIGITS: Final = 6
 SCORE_STEP: Final = 10.0**-SCORE_DIGITS
 SLACK: Final = 16
 MAX_FETCH: Final = 40_000
+
+COARSE: Final = "coarse"
+DENSE: Final = "dense"
+LEXICAL: Final = "lexical"
+HYBRID: Final = "hybrid"
 
 Fetch: TypeAlias = Callable[[int], Awaitable[Sequence[Hit]]]
 """Ask the engine for its first n hits."""
@@ -60,6 +65,28 @@ def engine_threshold(threshold: float | None) -> float | None:
     return None if threshold is None else threshold - SCORE_STEP
 
 
+def settled(pairs: Iterable[tuple[UUID, float]]) -> list[tuple[UUID, float]]:
+    """Round scores and order them, ties by id, as `settle` does with whole hits."""
+    rounded = [(key, round(float(score), SCORE_DIGITS)) for key, score in pairs]
+    return sorted(rounded, key=lambda pair: (-pair[1], pair[0].int))
+
+
+def first_pass(pairs: Iterable[tuple[UUID, float]]) -> dict[UUID, StageScore]:
+    """Return what a pass over short vectors thought of each chunk that it left."""
+    ranks = enumerate(settled(pairs), start=1)
+    return {key: StageScore(COARSE, score, rank) for rank, (key, score) in ranks}
+
+
+def halves_of(first: Sequence[Pass], hits: Sequence[int], seconds: Sequence[float]) -> list[Pass]:
+    """Return the passes of a hybrid search: that over short vectors, if any, then both halves.
+
+    What the first pass left, the dense half has scored.
+    """
+    given = first[-1].hits if first else 0
+    dense, lexical = zip(hits, seconds, strict=True)
+    return [*first, Pass(DENSE, given, *dense), Pass(LEXICAL, 0, *lexical)]
+
+
 def fused(halves: Mapping[str, Sequence[Hit]], query: HybridQuery) -> list[Hit]:
     """Return the page of two searches fused, each hit with what the halves thought of it."""
     hits: dict[UUID, Hit] = {}
@@ -67,7 +94,8 @@ def fused(halves: Mapping[str, Sequence[Hit]], query: HybridQuery) -> list[Hit]:
     for stage, half in halves.items():
         for rank, hit in enumerate(half, start=1):
             hits.setdefault(hit.id, hit)
-            stages.setdefault(hit.id, []).append(StageScore(stage, hit.score, rank))
+            told = stages.setdefault(hit.id, list(hit.stages))
+            told.append(StageScore(stage, hit.score, rank))
     rankings = [[(hit.id, hit.score) for hit in half] for half in halves.values()]
     scored = (
         replace(hits[key], score=score, stages=tuple(stages[key]))

@@ -58,11 +58,43 @@ def test_explain_tells_prompt_tokens_space_and_stages(planets: TestClient[Litest
     assert explained["mode"] == "hybrid"
     assert explained["fusion"] == {"method": "rrf", "k": 60, "weights": [1.0, 1.0]}
     stages = [(stage["stage"], stage["candidates"]) for stage in explained["stages"]]
-    assert stages == [("hybrid", 0), ("page", 4)]
+    assert stages == [("hybrid", 6), ("page", 4)]
+    passes = {
+        one["stage"]: (one["candidates"], one["hits"]) for one in explained["stages"][0]["passes"]
+    }
+    assert passes == {"dense": (0, 4), "lexical": (0, 2)}
+    assert explained["stages"][1]["passes"] == []
     told = {stage["stage"]: stage for stage in body["hits"][0]["stages"]}
     assert set(told) == {"dense", "lexical", "hybrid"}
     assert told["hybrid"]["rank"] == 1
     assert told["hybrid"]["score"] == body["hits"][0]["score"]
+
+
+def test_a_search_for_words_names_no_prompt_that_it_has_not_sent(
+    planets: TestClient[Litestar],
+) -> None:
+    body = planets.post(SEARCH, json={"query": "red", "mode": "lexical", "explain": True}).json()
+    explained = body["explanation"]
+    assert [explained[key] for key in ("prompt", "tokens", "coarse_size", "fusion")] == [
+        None,
+        0,
+        None,
+        None,
+    ]
+
+
+def test_what_is_said_of_groups_needs_groups(planets: TestClient[Litestar]) -> None:
+    for body in ({"group_size": 3}, {"group_score": "sum"}):
+        response = planets.post(SEARCH, json={"query": "red", **body})
+        assert (response.status_code, response.json()["field"]) == (400, "group_by")
+
+
+def test_a_fusion_that_nothing_uses_is_warned_of(planets: TestClient[Litestar]) -> None:
+    fusion = {"fusion": {"weights": [1.0, 3.0]}}
+    for mode, words in (("dense", "was not used: this one is dense"), ("hybrid", "")):
+        warnings = planets.post(SEARCH, json={"query": "red", "mode": mode, **fusion}).json()
+        assert words in "".join(warnings["warnings"])
+        assert bool(warnings["warnings"]) == bool(words)
 
 
 def test_the_trace_is_the_request(planets: TestClient[Litestar]) -> None:

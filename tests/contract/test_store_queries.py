@@ -16,6 +16,7 @@ from gateway.domain.fusion import fuse
 from gateway.domain.search import (
     DenseQuery,
     Eq,
+    Filter,
     Fusion,
     FusionMethod,
     Hit,
@@ -248,6 +249,69 @@ async def test_an_explained_hybrid_hit_tells_score_and_rank_of_each_half(
     dense = {hit.id: hit.score for hit in await store.query("words", asking(unit(1), 2))}
     for hit in hits:
         assert {s.stage: s.score for s in hit.stages}["dense"] == pytest.approx(dense[hit.id])
+
+
+@pytest.mark.parametrize("where", [None, Eq("metadata.tag", "a")])
+async def test_an_explained_first_pass_tells_what_it_left_and_changes_no_hit(
+    store: VectorStore, where: Filter | None
+) -> None:
+    chunks = [
+        document(f"d{i}", "zebra" if i % 3 else "x", metadata={"tag": "ab"[i % 2]}, vector=unit(i))
+        for i in range(40)
+    ]
+    await filled(store, *chunks)
+    asked = asking(unit(99), 4, coarse=12, where=where)
+    told = replace(asked, explain=True)
+    hits = await store.query("words", told)
+    same(hits, await store.query("words", asked))
+    short = shorten(np.stack([chunk.vector for chunk in chunks]), 4)
+    scores = short @ shorten(unit(99)[np.newaxis, :], 4)[0]
+    possible = [i for i in np.argsort(-scores).tolist() if where is None or i % 2 == 0]
+    ranks = {f"d{index}": rank for rank, index in enumerate(possible[:12], start=1)}
+    for hit in hits:
+        (coarse,) = hit.stages
+        assert (coarse.stage, coarse.rank) == ("coarse", ranks[hit.chunk.document_id])
+        index = int(hit.chunk.document_id[1:])
+        assert coarse.score == pytest.approx(float(scores[index]), abs=3e-6)
+    assert [(p.stage, p.candidates, p.hits) for p in told.passes] == [("coarse", 0, 12)]
+    assert all(p.seconds > 0 for p in told.passes)
+
+
+async def test_an_explained_hybrid_search_tells_its_passes(store: VectorStore) -> None:
+    words = [f"w{index}" for index in range(5)]
+    chunks = [document(f"d{i}", " ".join(words[i:]) or "x", vector=unit(i)) for i in range(30)]
+    await filled(store, *chunks)
+    plain = hybrid(" ".join(words), limit=10, candidates=8, coarse=12)
+    told = replace(plain, explain=True)
+    found = await store.query("words", told)
+    same(found, await store.query("words", plain))
+    assert [(p.stage, p.candidates, p.hits) for p in told.passes] == [
+        ("coarse", 0, 12),
+        ("dense", 12, 8),
+        ("lexical", 0, 5),
+    ]
+    assert plain.passes == []
+    stages = [[score.stage for score in hit.stages] for hit in found]
+    assert all(
+        s
+        in (["coarse", "dense"], ["coarse", "dense", "lexical"], ["lexical"], ["coarse", "lexical"])
+        for s in stages
+    )
+    assert ["coarse", "dense"] in stages
+
+
+async def test_an_explained_search_for_what_no_chunk_has_tells_empty_passes(
+    store: VectorStore,
+) -> None:
+    await filled(store, *corpus(15))
+    nowhere = Eq("metadata.tag", "z")
+    told = hybrid("server", coarse=5, where=nowhere, explain=True)
+    assert await store.query("words", told) == []
+    assert [(p.stage, p.candidates, p.hits) for p in told.passes] == [
+        ("coarse", 0, 0),
+        ("dense", 0, 0),
+        ("lexical", 0, 0),
+    ]
 
 
 async def test_a_threshold_holds_for_the_score_that_is_returned(store: VectorStore) -> None:

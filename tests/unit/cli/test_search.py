@@ -39,7 +39,8 @@ def test_words_find_what_has_them_and_the_explanation_is_a_table(shell: Shell) -
     for told in ("mode hybrid", "fusion rrf k=60", "first pass over 128", "trace "):
         assert told in ran.out
     rows = {line.split()[0]: line.split()[1:] for line in ran.out.splitlines() if line.strip()}
-    assert rows["hybrid"][:2] == ["0", "3"]
+    assert rows["hybrid"][:2] == ["4", "3"], "three by meaning and one by words"
+    assert rows["coarse"][0] == rows["dense"][0] == "3"
     assert rows["page"][:2] == ["3", "3"]
 
 

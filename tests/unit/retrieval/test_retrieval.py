@@ -129,6 +129,7 @@ async def test_the_explanation_names_prompt_space_and_stages(bench: Bench) -> No
     assert how.prompt == EMBEDDING_GEMMA_300M.prompts["fact_checking"]
     assert how.space == bench.embedder.space
     assert (how.size, [trace.stage for trace in how.stages]) == (512, ["hybrid", "page"])
+    assert how.prompt is not None
     assert how.tokens == (await bench.embedder.encoder.count_tokens([how.prompt + "planet"]))[0]
     assert [stage.stage for stage in result.hits[0].stages] == ["dense", "lexical", "hybrid"]
     last = result.hits[0].stages[-1]

@@ -266,11 +266,13 @@ async def test_the_first_pass_is_taken_where_there_are_short_vectors(bench: Benc
 
 
 async def test_an_explanation_tells_candidates_in_and_out_of_every_stage(bench: Bench) -> None:
-    options = SearchOptions(mmr=0.5, group=Group(), neighbours=1, limit=2, trace_id="t-1")
+    options = SearchOptions(
+        mmr=0.5, group=Group(), neighbours=1, limit=2, trace_id="t-1", explain=True
+    )
     how = (await bench.reranking.search("c", "Mars planet", options)).explanation
     assert how.trace_id == "t-1"
     assert [(s.stage, s.candidates, s.hits) for s in how.stages] == [
-        ("hybrid", 0, 7),
+        ("hybrid", 11, 7),
         ("rerank", 7, 7),
         ("mmr", 7, 7),
         ("group", 7, 2),
@@ -278,8 +280,42 @@ async def test_an_explanation_tells_candidates_in_and_out_of_every_stage(bench: 
         ("neighbours", 2, 2),
     ]
     assert all(stage.seconds >= 0 for stage in how.stages)
-    drawn = (await bench.retriever.search("c", "x")).explanation.trace_id
-    assert len(drawn) == 32
+    silent = (await bench.retriever.search("c", "x")).explanation
+    assert (len(silent.trace_id), silent.stages[0].passes) == (32, ())
+
+
+async def test_an_explanation_tells_the_looks_through_the_collection(bench: Bench) -> None:
+    """Over short vectors, then full ones, and for words; by number where there are several texts."""
+
+    async def told(text: str | list[str], mode: Mode) -> list[tuple[str, int, int]]:
+        options = SearchOptions(explain=True, limit=2, candidates=3, mode=mode)
+        how = (await bench.retriever.search("c", text, options)).explanation
+        first = how.stages[0]
+        assert all(0 <= one.seconds <= first.seconds for one in first.passes)
+        passes = [(one.stage, one.candidates, one.hits) for one in first.passes]
+        return [(first.stage, first.candidates, first.hits), *passes]
+
+    assert await told("Mars planet", Mode.DENSE) == [("dense", 7, 2), ("coarse", 0, 7)]
+    assert await told("Mars planet", Mode.HYBRID) == [
+        *[("hybrid", 6, 2), ("coarse", 0, 7), ("dense", 7, 3), ("lexical", 0, 3)]
+    ]
+    assert await told("Mars planet", Mode.LEXICAL) == [("lexical", 0, 2)]
+    assert await told(["Mars", "bread"], Mode.DENSE) == [
+        *[("dense", 6, 2), ("coarse 1", 0, 7), ("dense 1", 7, 3)],
+        *[("coarse 2", 0, 7), ("dense 2", 7, 3)],
+    ]
+    hit = (await bench.hits("Mars planet", explain=True))[0]
+    assert [score.stage for score in hit.stages] == ["coarse", "dense", "lexical", "hybrid"]
+
+
+async def test_a_first_pass_that_cannot_be_made_is_refused(bench: Bench) -> None:
+    for how in ({"exact": True}, {"mode": Mode.LEXICAL}):
+        for coarse in (True, 128):
+            with pytest.raises(InvalidRequest, match="leave") as refused:
+                await bench.hits("planet", coarse=coarse, **how)
+            assert refused.value.field == "coarse"
+    how = await bench.retriever.search("c", "planet", SearchOptions(mode=Mode.LEXICAL))
+    assert (how.explanation.coarse_size, how.explanation.prompt) == (None, None)
 
 
 async def test_score_fusion_and_filters_reach_both_halves(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 from gateway.domain.calibration import Calibration
 from gateway.errors import CollectionMismatch, InvalidName, InvalidRequest, SpaceMismatch
@@ -53,13 +54,15 @@ class Lexical:
 
     `language` chooses stop words and Snowball stemmer; `auto` takes each word by its script. `k1`
     bounds what repeating a word is worth, `b` what the length of a chunk is, relative to
-    `average_words`: the words of an average chunk, stop words not counted.
+    `average_words`: the words of an average chunk, stop words not counted. With `folding` spellings
+    that people mix are one word: ё and е, and in English accents and none (naïve and naive).
     """
 
     language: str = AUTO
     k1: float = 1.2
     b: float = 0.75
     average_words: float = 100.0
+    folding: bool = True
 
     def __post_init__(self) -> None:
         if self.language not in LANGUAGES:
@@ -76,6 +79,12 @@ class Lexical:
                 f"average_words is {self.average_words}; take 1-100000",
                 field="lexical.average_words",
             )
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Lexical":
+        """Read what is stored with a collection; the first ones were made without folding."""
+        kept: dict[str, Any] = {"folding": False, **data}
+        return cls(**kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,10 @@ class LexicalRequest(Body):
         le=100_000,
         description="Words of an average chunk, stop words left out",
     )
+    folding: bool = Field(
+        default=True,
+        description="Spellings that people mix are one word: ё and е, and in English accents and none",
+    )
 
 
 class CollectionRequest(Body):

@@ -6,6 +6,7 @@ multiplies them by how rare a word is in the collection (`idf`).
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -27,6 +28,7 @@ _BY_SCRIPT: Final = {
 }
 _OTHERWISE: Final = "english"
 _COUNTING: Final = 1000.0
+_YO: Final = str.maketrans("ёЁ", "еЕ")
 
 
 def lexical_text(payload: Mapping[str, Any]) -> str:
@@ -37,6 +39,7 @@ def lexical_text(payload: Mapping[str, Any]) -> str:
 
 def document_vector(lexical: Lexical, text: str) -> Sparse:
     """Weigh the words of one chunk; empty when it has none but stop words."""
+    text = _composed(lexical, text)
     if lexical.language != AUTO:
         return _sorted(_model(lexical, lexical.language).embed_document(text))
     parts = list(_by_script(text))
@@ -44,7 +47,7 @@ def document_vector(lexical: Lexical, text: str) -> Sparse:
         return _sorted(_model(lexical, parts[0][0]).embed_document(text))
     counts: dict[int, int] = {}
     for language, words in parts:
-        for key, count in _counted(language, words):
+        for key, count in _counted(lexical, language, words):
             counts[key] = counts.get(key, 0) + count
     length = 1 - lexical.b + lexical.b * sum(counts.values()) / lexical.average_words
     keys = sorted(counts)
@@ -55,6 +58,7 @@ def document_vector(lexical: Lexical, text: str) -> Sparse:
 
 def query_vector(lexical: Lexical, text: str) -> Sparse:
     """Return the words of a query, each once; empty when it has none but stop words."""
+    text = _composed(lexical, text)
     parts = _by_script(text) if lexical.language == AUTO else [(lexical.language, text)]
     keys = {key for language, words in parts for key in _query(lexical, language, words)}
     return sorted(keys), [1.0] * len(keys)
@@ -81,9 +85,9 @@ def _query(lexical: Lexical, language: str, words: str) -> list[int]:
     return _model(lexical, language).embed_query(words).indices
 
 
-def _counted(language: str, words: str) -> Iterator[tuple[int, int]]:
+def _counted(lexical: Lexical, language: str, words: str) -> Iterator[tuple[int, int]]:
     """Return how often each word occurs: got back from weights of which nothing else is left."""
-    vector = _counter(language).embed_document(words)
+    vector = _counter(language, folds=_folds(lexical, language)).embed_document(words)
     for key, value in zip(vector.indices, vector.values, strict=True):
         yield key, round(value * _COUNTING / (_COUNTING + 1 - value))
 
@@ -96,10 +100,28 @@ def _sorted(vector: qe.SparseVector) -> Sparse:
 @lru_cache(maxsize=256)
 def _model(lexical: Lexical, language: str) -> qe.Bm25:
     return qe.Bm25(
-        qe.Bm25Config(language=language, k=lexical.k1, b=lexical.b, avg_len=lexical.average_words)
+        qe.Bm25Config(
+            language=language,
+            k=lexical.k1,
+            b=lexical.b,
+            avg_len=lexical.average_words,
+            ascii_folding=_folds(lexical, language),
+        )
     )
 
 
 @lru_cache(maxsize=32)
-def _counter(language: str) -> qe.Bm25:
-    return qe.Bm25(qe.Bm25Config(language=language, k=_COUNTING, b=0.0))
+def _counter(language: str, *, folds: bool) -> qe.Bm25:
+    return qe.Bm25(qe.Bm25Config(language=language, k=_COUNTING, b=0.0, ascii_folding=folds))
+
+
+def _composed(lexical: Lexical, text: str) -> str:
+    """Return a text in one spelling: composed letters (NFKC), and е for ё, as Snowball wants it."""
+    if not lexical.folding or text.isascii():
+        return text
+    return unicodedata.normalize("NFKC", text).translate(_YO)
+
+
+def _folds(lexical: Lexical, language: str) -> bool:
+    """Tell whether accents are dropped: other languages' stop words and stemmers go by them."""
+    return lexical.folding and language == _OTHERWISE

@@ -25,7 +25,7 @@ def points_of(
         for named, short in zip(vectors, shorten(rows, spec["coarse"]).tolist(), strict=True):
             named[COARSE_NAME] = short
     if spec.get("lexical"):
-        lexical = Lexical(**spec["lexical"])
+        lexical = Lexical.from_json(spec["lexical"])
         for named, payload in zip(vectors, payloads, strict=True):
             words, weights = document_vector(lexical, lexical_text(payload))
             if words:

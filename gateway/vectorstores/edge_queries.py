@@ -152,7 +152,7 @@ class Asker:
         return search_params(tuning_of(self.spec), exact=asked["exact"], acorn=asked["acorn"])
 
     def _lexical(self, asked: Mapping[str, Any]) -> dict[str, Any] | None:
-        words, weights = query_vector(Lexical(**self.spec["lexical"]), asked["text"])
+        words, weights = query_vector(Lexical.from_json(self.spec["lexical"]), asked["text"])
         if not words:
             return None
         sparse = qe.SparseVector(words, weights)

@@ -46,7 +46,7 @@ def spec_from_json(data: Mapping[str, Any] | None) -> CollectionSpec | None:
         size=data["size"],
         filter_fields=MappingProxyType(fields),
         schema_version=data["schema_version"],
-        lexical=None if data.get("lexical") is None else Lexical(**data["lexical"]),
+        lexical=None if data.get("lexical") is None else Lexical.from_json(data["lexical"]),
         coarse=data.get("coarse"),
         tuning=_tuning(_mapping(data.get("tuning"))),
         calibrations=MappingProxyType(

@@ -22,7 +22,13 @@ def test_an_empty_body_takes_the_defaults(client: TestClient[Litestar]) -> None:
         "space": client.get("/info").json()["space"],
         "size": 512,
         "filter_fields": {},
-        "lexical": {"language": "auto", "k1": 1.2, "b": 0.75, "average_words": 100.0},
+        "lexical": {
+            "language": "auto",
+            "k1": 1.2,
+            "b": 0.75,
+            "average_words": 100.0,
+            "folding": True,
+        },
         "coarse": None,
         "tuning": {
             "quantization": "int8",

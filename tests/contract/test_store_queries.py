@@ -127,6 +127,39 @@ async def test_words_are_found_whatever_their_form_or_script(store: VectorStore)
     assert await names(store, lexical("nothing of this")) == []
 
 
+async def test_spellings_that_people_mix_are_one_word(store: VectorStore) -> None:
+    await filled(
+        store,
+        document("ru", "Зелёная ёлка стоит в лесу"),
+        document("en", "A naïve résumé of the café"),
+        document("wide", "Ｆｕｌｌ width and a ﬁle"),
+    )
+    for query in ("зеленая елка", "ЗЕЛЁНАЯ", "зеле\u0308ная"):
+        assert await names(store, lexical(query)) == ["ru"], query
+    for query in ("naive", "naïve", "nai\u0308ve", "resume cafe"):
+        assert await names(store, lexical(query)) == ["en"], query
+    assert await names(store, lexical("file")) == await names(store, lexical("full")) == ["wide"]
+
+
+async def test_a_collection_made_without_folding_is_asked_as_it_was_filled(
+    store: VectorStore,
+) -> None:
+    await store.ensure(replace(WORDS, lexical=Lexical(folding=False)))
+    await store.upsert("words", [document("ru", "Зелёная ёлка"), document("en", "naïve")])
+    assert set(await names(store, lexical("ёлка naïve"))) == {"ru", "en"}
+    assert await names(store, lexical("елка naive")) == []
+
+
+@pytest.mark.parametrize("language", ["french", "german", "spanish"])
+async def test_languages_whose_stemmers_go_by_accents_keep_them(
+    store: VectorStore, language: str
+) -> None:
+    await store.ensure(replace(WORDS, lexical=Lexical(language)))
+    await store.upsert("words", [document("d", "año été schön")])
+    assert await names(store, lexical("ano")) == []
+    assert await names(store, lexical("schön an\u0303o")) == ["d"]
+
+
 async def test_the_words_of_a_title_count(store: VectorStore) -> None:
     await filled(store, document("t", "no such word", title="Penguins"), document("u", "nothing"))
     assert await names(store, lexical("penguin")) == ["t"]

@@ -123,6 +123,10 @@ async def test_english_questions_find_their_paragraphs(tmp_path: Path) -> None:
 async def test_long_meetings_are_found_by_their_chunks(tmp_path: Path) -> None:
     """A model that reads the first 256 tokens only is known to get 0.16 on the sister set."""
     report = await evaluated("qmsum-test", tmp_path, Plan())
-    found = figures(report)
-    assert min(found.values()) >= 0.5
-    assert figures(report, "span_recall@10")["hybrid"] >= 0.3
+    found, spans = figures(report), figures(report, "span_recall@10")
+    assert found["dense"] >= 0.76
+    assert found["lexical"] >= 0.92
+    assert found["hybrid"] >= 0.85
+    assert spans["dense"] >= 0.77
+    assert spans["lexical"] >= 0.92
+    assert spans["hybrid"] >= 0.87

@@ -482,7 +482,11 @@ async def test_an_index_changes_neither_words_nor_ranks(tmp_path: Path) -> None:
     store = EdgeStore(tmp_path, process)
     try:
         await filled(store, *corpus(14, count=120))
-        asked = (lexical("server ошибка", 20), hybrid("server ошибка", limit=20, candidates=60))
+        asked = (
+            lexical("server ошибка", 20),
+            hybrid("server ошибка", limit=20, candidates=60),
+            hybrid("server ошибка", limit=20, candidates=60, coarse=120, explain=True),
+        )
         before = [await store.query("words", query) for query in asked]
         for kind in (Quantization.INT8, Quantization.TURBO4, Quantization.NONE):
             await store.amend(replace(WORDS, tuning=Tuning(kind)))

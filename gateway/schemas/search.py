@@ -88,7 +88,12 @@ class FusionRequest(Body):
 class RerankRequest(Body):
     """How the best hits are read again by the reranker."""
 
-    candidates: int = Field(default=50, ge=1, le=1_000, description="Hits to read again")
+    candidates: int = Field(
+        default=50,
+        ge=1,
+        le=1_000,
+        description="Hits to read again; further pages read the next so many by themselves",
+    )
     on_failure: Literal["error", "skip"] = Field(
         default="error",
         description="`error`: the search fails with the reranker; `skip`: hits stay as they were, "
@@ -128,8 +133,8 @@ class SearchBase(Body):
     )
     candidates: int = Field(
         default=100,
-        description="Hits of each half that a hybrid search fuses, and that `mmr` chooses among: "
-        "1-10000; with `mmr` 1-1000",
+        description="Hits of each half that a hybrid search fuses (or of each of several texts), and "
+        "that `mmr` chooses among: 1-10000; with `mmr` 1-1000",
     )
     rerank: bool | RerankRequest | None = Field(
         default=None,

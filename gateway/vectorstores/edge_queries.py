@@ -74,7 +74,7 @@ class Asker:
         page = scores[asked["offset"] : asked["offset"] + asked["limit"]]
         with_vector = [VECTOR_NAME] if asked["with_vectors"] else False
         records = self.shard.retrieve([key for key, _ in page], True, with_vector)
-        whole = {UUID(str(record.id)): record for record in records}
+        whole = {_key(record): record for record in records}
         stages = _stages(halves, left or {})
         return [
             (key.bytes, score, whole[key].payload, _vector(whole[key]), stages[key])
@@ -89,7 +89,7 @@ class Asker:
         started = time.perf_counter()
         where = None if asked["where"] is None else to_edge_filter(asked["where"])
         hits = self.shard.query(qe.QueryRequest(filter=where, **self._short(asked)))
-        told = first_pass((UUID(str(hit.id)), hit.score) for hit in hits)
+        told = first_pass((_key(hit), hit.score) for hit in hits)
         self.passes.append(Pass(COARSE, 0, len(told), time.perf_counter() - started))
         return {key: (score.stage, score.score, score.rank) for key, score in told.items()}
 
@@ -99,7 +99,7 @@ class Asker:
         limit = wanted + SLACK
         while (request := self._request(kind, asked, limit, left, whole=False)) is not None:
             hits = self.shard.query(request)
-            ranking = settled((UUID(str(hit.id)), hit.score) for hit in hits)
+            ranking = settled((_key(hit), hit.score) for hit in hits)
             complete = len(hits) < limit or limit >= MAX_FETCH
             if complete or ranking[-1][1] < ranking[wanted - 1][1]:
                 return ranking[:wanted]
@@ -173,9 +173,15 @@ def _fusion(asked: Mapping[str, Any]) -> Fusion:
 
 
 def _found(hit: qe.ScoredPoint, left: Left | None) -> Found:
-    key = UUID(str(hit.id))
+    key = _key(hit)
     stages = [left[key]] if left else []
     return key.bytes, hit.score, hit.payload, _vector(hit), stages
+
+
+def _key(point: Any) -> UUID:
+    """Return the id of a point, which is one of ours."""
+    key = point.id  # the binding makes a new object each time
+    return key if isinstance(key, UUID) else UUID(str(key))
 
 
 def _vector(point: Any) -> bytes | None:

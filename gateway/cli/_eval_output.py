@@ -128,14 +128,13 @@ def _whole(table: Table) -> Table:
 
 
 def _row(run: Run, names: Sequence[str]) -> list[str]:
-    lexical = run.by_words
     return [
         run.name,
-        "" if lexical else str(run.configuration.size),
+        "" if run.by_words else str(run.configuration.size),
         *(_figure(run, name) for name in names),
         f"{run.latency.p50_ms:.1f}",
         f"{run.latency.p95_ms:.1f}",
-        "" if lexical else f"{run.index.searched_bytes}",
+        str(run.index.searched_bytes),
     ]
 
 

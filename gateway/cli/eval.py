@@ -131,7 +131,7 @@ def evaluate(
         int | None,
         typer.Option(
             metavar="BYTES",
-            help="Budget of the recommendation: vector bytes that a search looks through.",
+            help="Budget of the recommendation: bytes of vectors and words that a search looks through.",
             rich_help_panel=_GATE,
         ),
     ] = None,

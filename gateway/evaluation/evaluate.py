@@ -22,6 +22,7 @@ from gateway.evaluation.results import (
 )
 from gateway.evaluation.searching import Searcher
 from gateway.evaluation.told import hidden_by_depth, unlike_users, worse_together
+from gateway.evaluation.words import word_bytes
 from gateway.retrieval.query import Mode
 
 
@@ -53,13 +54,14 @@ async def evaluate_part(
         async with searched_collection(runtime, golden, plan, size, progress) as found:
             spec, index, problems = found
             told += problems
+            words = await word_bytes(runtime.store, spec)
             await searcher.warm(spec.size)
             async for tuned, indexed in _tuned(runtime, plan, spec):
                 for stage in _stages(plan, spec.size, runs):
                     configuration = marked(
                         _configuration(runtime, plan, tuned, stage, indexed=indexed), variant
                     )
-                    sized = replace(index, **_bytes(tuned, stage, indexed=indexed))
+                    sized = replace(index, **_bytes(tuned, stage, words, indexed=indexed))
                     told += hidden_by_depth(plan, configuration, sized)
                     runs.append(await searcher.run(spec.name, configuration, sized))
     told += worse_together(runs)
@@ -128,11 +130,19 @@ def _stages(plan: Plan, size: int, runs: Sequence[Run]) -> list[str]:
     return [stage for stage in plan.stages if stage not in done]
 
 
-def _bytes(spec: CollectionSpec, stage: str, *, indexed: bool) -> dict[str, int]:
-    """Vector bytes of a chunk that are looked through, and all that are stored."""
+def _bytes(spec: CollectionSpec, stage: str, words: int, *, indexed: bool) -> dict[str, int]:
+    """Bytes of a chunk that a stage looks through, and all that are stored; `words` are those of words."""
     found = footprint(spec, indexed=indexed)
-    searched = FLOAT * spec.size if parse_stage(stage).base == EXACT else found.searched
-    return {"searched_bytes": searched, "stored_bytes": found.total}
+    searched = {
+        EXACT: FLOAT * spec.size,
+        Mode.DENSE: found.searched,
+        Mode.LEXICAL: words,
+        Mode.HYBRID: found.searched + words,
+    }
+    return {
+        "searched_bytes": searched[parse_stage(stage).base],
+        "stored_bytes": found.total + words,
+    }
 
 
 def _configuration(

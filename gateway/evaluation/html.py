@@ -64,28 +64,26 @@ def _runs(report: Report) -> str:
 
 
 def _row(run: Run, names: Sequence[str], *, best: bool) -> str:
-    words = run.configuration.stage.startswith("lexical")  # no vector is searched
-    cells = ["" if words else str(run.configuration.size)]
+    cells = ["" if run.by_words else str(run.configuration.size)]
     for name in names:
         value = run.metrics.get(name)
         spread = run.intervals.get(name) if name == PRIMARY else None
         half = "" if spread is None else f" ± {(spread.high - spread.low) / 2:.3f}"
         cells.append("" if value is None else f"{value:.4f}{half}")
     latency = run.latency
-    size = "" if words else str(run.index.searched_bytes)
-    cells += [f"{latency.p50_ms:.1f}", f"{latency.p95_ms:.1f}", size]
+    searched = str(run.index.searched_bytes)
+    cells += [f"{latency.p50_ms:.1f}", f"{latency.p95_ms:.1f}", searched]
     shown = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
     kind = ' class="best"' if best else ""
     return f"<tr{kind}><th>{escape(run.name)}</th>{shown}</tr>"
 
 
 def _pictures(report: Report) -> str:
-    having = [run for run in report.runs if not run.configuration.stage.startswith("lexical")]
-    edge = frontier(having)
-    drawn = [figure(intervals(report.runs), f"{PRIMARY} of each run", "with its 95 % interval")]
-    if len({run.index.searched_bytes for run in having}) > 1:
+    runs, edge = report.runs, frontier(report.runs)
+    drawn = [figure(intervals(runs), f"{PRIMARY} of each run", "with its 95 % interval")]
+    if len({run.index.searched_bytes for run in runs}) > 1:
         told = "the line joins the runs that no other one beats in both"
-        drawn.append(figure(quality_against_bytes(having, edge), "Quality against bytes", told))
+        drawn.append(figure(quality_against_bytes(runs, edge), "Quality against bytes", told))
     for one in report.comparisons:
         if one.metric == PRIMARY:
             drawn.append(_compared(report, one))

@@ -15,15 +15,14 @@ def recommend(
 ) -> Recommendation | None:
     """Recommend the run with the fewest bytes that is within `max_drop` of the best.
 
-    Bytes are those of the vectors that a search looks through. With `max_bytes_per_chunk` only runs
-    within it are looked at, and where none of them is close to the best, the best of them is taken.
-    Runs by words alone have no vectors and are no candidates. None: there is nothing to choose from.
+    Bytes are those that a search looks through: vectors, words, or both. With `max_bytes_per_chunk`
+    only runs within it are taken, and where none of them is close to the best, the best of them.
+    None: none fits.
     """
-    having = [run for run in runs if not run.by_words]
-    within = [r for r in having if _fits(r, max_bytes_per_chunk)]
+    within = [run for run in runs if _fits(run, max_bytes_per_chunk)]
     if not within:
         return None
-    best = max(having, key=_quality)
+    best = max(runs, key=_quality)
     drop = MAX_DROP if max_drop is None else max_drop
     close = [run for run in within if _quality(run) >= _quality(best) - drop]
     chosen = min(close, key=_cost) if close else max(within, key=_quality)
@@ -33,7 +32,7 @@ def recommend(
         metric=PRIMARY,
         max_drop=drop,
         max_bytes_per_chunk=max_bytes_per_chunk,
-        frontier=frontier(having),
+        frontier=frontier(runs),
     )
 
 

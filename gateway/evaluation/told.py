@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.plan import Plan, parse_stage
 from gateway.evaluation.results import PRIMARY, Configuration, Index, Run
 from gateway.evaluation.statistics import compare
+from gateway.retrieval.query import Mode
 
 FEW: Final = 50
 """Fewer queries than this make wide intervals."""
@@ -61,21 +63,29 @@ def hidden_by_depth(plan: Plan, configuration: Configuration, index: Index) -> l
 
 
 def worse_together(runs: Sequence[Run]) -> list[str]:
-    """Say so where one half alone ranks better than hybrid search, beyond chance."""
-    found = {run.name: run for run in runs}
-    if "hybrid" not in found:
-        return []
+    """Say so where one half alone ranks better than hybrid search of the same form, beyond chance."""
+    found = {run.configuration.key: run for run in runs}
+    hybrid = [run for run in runs if parse_stage(run.configuration.stage).base == Mode.HYBRID]
     told: list[str] = []
-    for name in ("dense", "lexical"):
-        if name not in found:
-            continue
-        test = compare(found[name], found["hybrid"], PRIMARY)
-        if test.difference > 0 and test.p_value < _CHANCE:
+    for mode in (Mode.DENSE, Mode.LEXICAL):
+        pairs = [(found.get(_half(run.configuration, mode).key), run) for run in hybrid]
+        tests = [compare(half, run, PRIMARY) for half, run in pairs if half is not None]
+        beaten = [test for test in tests if test.difference > 0 and test.p_value < _CHANCE]
+        if beaten:
+            worst = max(beaten, key=lambda test: test.difference)
+            more = f" and {len(beaten) - 1} more" if len(beaten) > 1 else ""
             told.append(
-                f"{name} search alone ranks better than hybrid ({PRIMARY} {test.difference:+.4f}, p = "
-                f"{test.p_value:.2g}): search by mode {name}, or mend the other half"
+                f"{mode.value} search alone ranks better than {worst.against}{more} ({PRIMARY} "
+                f"{worst.difference:+.4f}, p = {worst.p_value:.2g}): search by mode {mode.value}, or "
+                "mend the other half"
             )
     return told
+
+
+def _half(hybrid: Configuration, mode: Mode) -> Configuration:
+    """Return the configuration that searches by one mode and is like a hybrid one otherwise."""
+    _, plus, more = hybrid.stage.partition("+")
+    return replace(hybrid, stage=mode.value + plus + more)
 
 
 def _summed(searched: Counter[str]) -> list[tuple[str, int]]:

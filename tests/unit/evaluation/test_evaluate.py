@@ -148,9 +148,24 @@ async def test_a_sweep_recommends_the_fewest_bytes_that_are_as_good(golden: Gold
     ]
     advice = report.recommendation
     assert advice is not None
-    assert advice.run == "dense 128 none"
-    assert "512 bytes a chunk" in advice.why
+    words = report.run("lexical").index.searched_bytes
+    assert advice.run == "lexical"
+    assert f"with {words} bytes a chunk" in advice.why
+    assert advice.frontier == ("lexical",)
     assert [each.size for each in report.published[:2]] == [768, 512]
+
+
+async def test_bytes_are_those_of_vectors_and_words_that_a_stage_looks_through(
+    tmp_path: Path,
+) -> None:
+    documents = {"a": "otter otter bee", "b": "the bee"}
+    folder = write_set(tmp_path, documents=documents, queries={"q": "bee"}, qrels=[("q", "b", "1")])
+    plan = Plan(stages=("exact", "dense", "lexical", "hybrid"))
+    report = await evaluate(fake_runtime(), GoldenSet.load(folder), plan)
+    words = 8 * 3 // 2  # otter and bee, and bee: a word counts once in a chunk, a stop word never
+    full = 4 * 512
+    assert [run.index.searched_bytes for run in report.runs] == [full, full, words, full + words]
+    assert {run.index.stored_bytes for run in report.runs} == {full + words}
 
 
 async def test_a_first_pass_over_short_vectors_beside_exact_search(golden: GoldenSet) -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from gateway.cli.common import err, out
 from gateway.evaluation.calibrating import lines_of
-from gateway.evaluation.gate import Regression
+from gateway.evaluation.gate import Verdict
 from gateway.evaluation.markdown import card_by_size, columns
 from gateway.evaluation.results import PRIMARY, Comparison, Report, Run
 from gateway.evaluation.written import to_text
@@ -97,14 +97,22 @@ def print_warnings(report: Report) -> None:
         err.print(text, markup=False)
 
 
-def print_regressions(found: Sequence[Regression], max_drop: float) -> None:
+def print_verdict(verdict: Verdict) -> None:
     """The verdict of the gate on standard error."""
-    if not found:
-        err.print(f"[bold green]no regression[/]: nothing fell by more than {max_drop:g}")
-        return
-    err.print(f"[bold red]regression[/]: more than {max_drop:g} below the baseline")
-    for one in found:
+    runs = f"of {verdict.compared} runs" if verdict.compared > 1 else "of 1 run"
+    if verdict.fallen:
+        err.print(f"[bold red]regression[/]: more than {verdict.max_drop:g} below the baseline")
+    else:
+        err.print(
+            f"[bold green]no regression[/]: nothing {runs} fell by more than {verdict.max_drop:g}"
+        )
+    for one in verdict.fallen:
         err.print(f"  {one}", markup=False)
+    if verdict.left_out:
+        err.print(
+            f"not compared: {', '.join(verdict.left_out)} of the baseline, which --stages leaves out",
+            markup=False,
+        )
 
 
 def _runs(report: Report) -> Table:

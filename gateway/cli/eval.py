@@ -1,6 +1,5 @@
 """`gateway eval`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,15 +8,15 @@ import typer
 from gateway.cli._eval_output import (
     Bar,
     print_json_report,
-    print_regressions,
     print_report,
+    print_verdict,
     print_warnings,
 )
 from gateway.cli.common import FAILED, Config, Json, Set, read_settings, run
 from gateway.domain.collections import AUTO, Lexical, Quantization
 from gateway.embedding.profile import Task
 from gateway.errors import InvalidRequest
-from gateway.evaluation.gate import MAX_DROP, Regression, load_baseline, regressions
+from gateway.evaluation.gate import MAX_DROP, Verdict, load_baseline
 from gateway.evaluation.opening import Asked, evaluate_configured
 from gateway.evaluation.plan import ALL_STAGES, DEPTH, MMR, STAGES, SWEPT, Plan
 from gateway.evaluation.results import Report
@@ -35,8 +34,12 @@ def evaluate(
         str | None, typer.Option(help="Judgments to use: qrels/SPLIT.tsv [default: test].")
     ] = None,
     stages: Annotated[
-        str, typer.Option(help=f"Stages to run, comma separated: {', '.join(ALL_STAGES)}.")
-    ] = ",".join(STAGES),
+        str | None,
+        typer.Option(
+            help=f"Stages to run, comma separated: {', '.join(ALL_STAGES)} "
+            f"[default: {','.join(STAGES)}]."
+        ),
+    ] = None,
     rerank: Annotated[
         bool, typer.Option("--rerank", help="Run the last stage with the reranker behind as well.")
     ] = False,
@@ -139,7 +142,7 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="An earlier --json: exit with 1 when a measure fell.",
+            help="An earlier --json: exit with 1 when a measure fell, with 2 when one is missing.",
             rich_help_panel=_GATE,
         ),
     ] = None,
@@ -189,7 +192,7 @@ def evaluate(
       gateway eval ./my-set --sweep --max-bytes-per-chunk 1024 --run-dir sweep/
     """
 
-    async def main() -> tuple[Report, Sequence[Regression]]:
+    async def main() -> tuple[Report, Verdict | None]:
         _require_share(max_drop)
         before = None if baseline is None else load_baseline(baseline)
         settings = read_settings(config, assignments)
@@ -223,26 +226,28 @@ def evaluate(
                     for each in variant or ()
                 },
             )
-        fallen = () if before is None else regressions(report, before, max_drop=max_drop)
+        chosen = None if stages is None else plan.stages
+        verdict = None if before is None else Verdict.of(report, before, max_drop, chosen)
         if run_dir is not None:
             write_report(report, run_dir)
-        return report, fallen
+        return report, verdict
 
-    report, fallen = run(main)
+    report, verdict = run(main)
     if as_json:
         print_json_report(report)
     else:
         print_report(report)
     print_warnings(report)
-    if baseline is not None:
-        print_regressions(fallen, max_drop)
-    if fallen:
-        raise typer.Exit(FAILED)
+    if verdict is not None:
+        print_verdict(verdict)
+        if verdict.fallen:
+            raise typer.Exit(FAILED)
 
 
-def _stages(given: str, *, rerank: bool, mmr: bool) -> tuple[str, ...]:
+def _stages(given: str | None, *, rerank: bool, mmr: bool) -> tuple[str, ...]:
     """Read the list of stages; the last one runs with a reranker or MMR behind it too, if asked."""
-    stages = [part.strip() for part in given.split(",") if part.strip()]
+    names = STAGES if given is None else given.split(",")
+    stages = [name.strip() for name in names if name.strip()]
     last = stages[-1:]
     stages += [f"{stage}+rerank" for stage in last if rerank]
     stages += [f"{stage}+mmr" for stage in last if mmr]

@@ -1,7 +1,7 @@
 """Is it worse than before? An earlier report as the bar for this one."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -31,6 +31,30 @@ class Regression:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate found: `compared` runs, the measures of them that fell, the runs left out."""
+
+    compared: int
+    fallen: tuple[Regression, ...]
+    left_out: tuple[str, ...]
+    max_drop: float
+
+    @classmethod
+    def of(
+        cls, report: Report, baseline: Report, max_drop: float, stages: Collection[str] | None
+    ) -> "Verdict":
+        """Hold a report against a baseline.
+
+        Raises:
+            UnusableBaseline: as `regressions`.
+        """
+        fallen = regressions(report, baseline, max_drop=max_drop, stages=stages)
+        known = {run.configuration.key for run in report.runs}
+        left_out = (run.name for run in baseline.runs if run.configuration.key not in known)
+        return cls(len(report.runs), tuple(fallen), tuple(left_out), max_drop)
+
+
 def load_baseline(path: Path) -> Report:
     """Read a report that `gateway eval --json` or `--run-dir` wrote.
 
@@ -52,8 +76,12 @@ def load_baseline(path: Path) -> Report:
         ) from exc
 
 
-def require_comparable(report: Report, baseline: Report) -> None:
-    """Refuse a baseline of other queries or judgments, or without one of the runs.
+def require_comparable(
+    report: Report, baseline: Report, *, stages: Collection[str] | None = None
+) -> None:
+    """Refuse a baseline of other queries or judgments, or of other runs: none may drop out unseen.
+
+    With `stages` the baseline's runs of other stages do not count: they were left out on purpose.
 
     Raises:
         UnusableBaseline: says what differs.
@@ -71,25 +99,22 @@ def require_comparable(report: Report, baseline: Report) -> None:
             f"this run {ours.queries} queries {report.depth} deep; use the same --limit-queries "
             "and --top"
         )
-    known = {run.configuration.key for run in baseline.runs}
-    missing = [run.name for run in report.runs if run.configuration.key not in known]
-    if missing:
-        have = ", ".join(run.name for run in baseline.runs)
-        raise UnusableBaseline(
-            f"the baseline has no run {', '.join(missing)} of the same size and quantisation (it "
-            f"has {have}); make a new baseline, or give --stages"
-        )
+    _require_runs(report.runs, baseline.runs, stages)
 
 
 def regressions(
-    report: Report, baseline: Report, *, max_drop: float = MAX_DROP
+    report: Report,
+    baseline: Report,
+    *,
+    max_drop: float = MAX_DROP,
+    stages: Collection[str] | None = None,
 ) -> Sequence[Regression]:
     """Return every measure of every run that is more than `max_drop` below the baseline's.
 
     Raises:
-        UnusableBaseline: as `require_comparable`; or a measure is missing.
+        UnusableBaseline: as `require_comparable`; or a measure of the baseline is missing.
     """
-    require_comparable(report, baseline)
+    require_comparable(report, baseline, stages=stages)
     before = {run.configuration.key: run for run in baseline.runs}
     return [
         fallen
@@ -98,12 +123,36 @@ def regressions(
     ]
 
 
+def _require_runs(
+    ours: Sequence[Run], theirs: Sequence[Run], stages: Collection[str] | None
+) -> None:
+    now = {run.configuration.key for run in ours}
+    before = {run.configuration.key for run in theirs}
+    missing = [run.name for run in ours if run.configuration.key not in before]
+    if missing:
+        raise UnusableBaseline(
+            f"the baseline has no run {', '.join(missing)} of the same size and quantisation (it "
+            f"has {', '.join(run.name for run in theirs)}); make a new baseline, or give --stages"
+        )
+    asked = [run for run in theirs if stages is None or run.configuration.stage in stages]
+    lost = [run.name for run in asked if run.configuration.key not in now]
+    if lost:
+        raise UnusableBaseline(
+            f"the baseline has {', '.join(lost)}, and no such run is here: measure the same stages, "
+            "sizes, quantisations and variants, give --stages to compare those stages alone, or make "
+            "a new baseline"
+        )
+
+
 def _fallen(run: Run, before: Run, max_drop: float) -> list[Regression]:
-    shared = [metric for metric in run.metrics if metric in before.metrics]
-    if not shared:
-        raise UnusableBaseline(f"the baseline's run {before.name!r} has no measure of this one's")
+    missing = [metric for metric in before.metrics if metric not in run.metrics]
+    if missing:
+        raise UnusableBaseline(
+            f"the baseline's run {before.name} has {', '.join(missing)}, and this one's has not: what "
+            "is not measured cannot pass; make a new baseline"
+        )
     return [
-        Regression(run.name, metric, before.metrics[metric], run.metrics[metric])
-        for metric in shared
-        if run.metrics[metric] < before.metrics[metric] - max_drop - _SLACK
+        Regression(run.name, metric, value, run.metrics[metric])
+        for metric, value in before.metrics.items()
+        if run.metrics[metric] < value - max_drop - _SLACK
     ]

@@ -75,7 +75,7 @@ def test_the_gate_passes_what_is_as_good(shell: Shell) -> None:
     path = baseline(shell)
     done = shell.run("eval", "little", "--stages", "dense", "--baseline", str(path))
     assert done.code == 0
-    assert "no regression: nothing fell by more than 0.01" in done.err
+    assert "no regression: nothing of 1 run fell by more than 0.01" in done.err
 
 
 def test_the_gate_fails_what_is_worse_and_names_it(shell: Shell) -> None:
@@ -134,6 +134,18 @@ def test_a_baseline_of_another_set_or_stage_leaves_with_2(shell: Shell) -> None:
     done = shell.run("eval", "little", "--stages", "hybrid", "--baseline", path)
     assert done.code == 2
     assert "the baseline has no run hybrid" in done.err
+
+
+def test_a_run_that_dropped_out_leaves_with_2_unless_stages_leave_it_out(shell: Shell) -> None:
+    done = shell.run("eval", "little", "--mmr", "0.5", "--json")
+    path = str(shell.write("baseline.json", done.out))
+    done = shell.run("eval", "little", "--baseline", path)
+    assert done.code == 2
+    assert "the baseline has hybrid+mmr, and no such run is here" in done.err
+    done = shell.run("eval", "little", "--baseline", path, "--stages", "lexical,hybrid")
+    assert done.code == 0
+    assert "nothing of 2 runs fell by more than 0.01" in done.err
+    assert "not compared: dense, hybrid+mmr of the baseline, which --stages leaves out" in done.err
 
 
 def test_a_set_of_another_collection_leaves_with_2(shell: Shell) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import UnusableBaseline
-from gateway.evaluation.gate import load_baseline, regressions
+from gateway.evaluation.gate import Verdict, load_baseline, regressions
 from gateway.evaluation.report_json import report_to_json
 from gateway.evaluation.results import Report
 from tests.support.golden_sets import made_report, made_run
@@ -43,9 +43,32 @@ def test_a_baseline_is_read_back_from_its_file(tmp_path: Path) -> None:
     assert regressions(report, read, max_drop=0.0) == []
 
 
-def test_stages_of_the_baseline_that_were_not_run_do_not_count() -> None:
+def test_a_run_of_the_baseline_that_is_missing_does_not_pass() -> None:
+    before = made_report(made_run("dense"), made_run("lexical"), made_run("hybrid"))
+    with pytest.raises(UnusableBaseline, match="the baseline has lexical, hybrid, and no such run"):
+        regressions(made_report(made_run("dense")), before)
+
+
+def test_stages_that_were_left_out_on_purpose_do_not_count() -> None:
     before = made_report(made_run("dense"), made_run("lexical", {"q1": 1.0, "q2": 1.0}))
-    assert regressions(made_report(made_run("dense")), before) == []
+    verdict = Verdict.of(made_report(made_run("dense")), before, 0.01, ["dense"])
+    assert verdict == Verdict(1, (), ("lexical",), 0.01)
+    sizes = made_report(made_run("dense 768"), made_run("dense 256", size=256))
+    with pytest.raises(UnusableBaseline, match="the baseline has dense 256, and no such run"):
+        regressions(made_report(made_run("dense 768")), sizes, stages=["dense"])
+
+
+def test_a_measure_that_is_missing_does_not_pass() -> None:
+    run = made_run("dense")
+    more = replace(run, metrics={**run.metrics, "span_recall@10": 1.0})
+    with pytest.raises(UnusableBaseline, match=r"dense has span_recall@10, and this one's has not"):
+        regressions(made_report(run), made_report(more))
+    assert regressions(made_report(more), made_report(run)) == []
+
+
+def test_a_run_by_words_is_the_same_whatever_the_size() -> None:
+    before = made_report(made_run("lexical", size=256, quantization="int8"))
+    assert regressions(made_report(made_run("lexical")), before) == []
 
 
 UNUSABLE: dict[str, tuple[Callable[[Report], Report], str]] = {

@@ -97,15 +97,13 @@ def print_warnings(report: Report) -> None:
         err.print(text, markup=False)
 
 
-def print_verdict(verdict: Verdict) -> None:
+def print_verdict(verdict: Verdict, max_drop: float) -> None:
     """The verdict of the gate on standard error."""
     runs = f"of {verdict.compared} runs" if verdict.compared > 1 else "of 1 run"
     if verdict.fallen:
-        err.print(f"[bold red]regression[/]: more than {verdict.max_drop:g} below the baseline")
+        err.print(f"[bold red]regression[/]: more than {max_drop:g} below the baseline")
     else:
-        err.print(
-            f"[bold green]no regression[/]: nothing {runs} fell by more than {verdict.max_drop:g}"
-        )
+        err.print(f"[bold green]no regression[/]: nothing {runs} fell by more than {max_drop:g}")
     for one in verdict.fallen:
         err.print(f"  {one}", markup=False)
     if verdict.left_out:

@@ -130,11 +130,16 @@ async def ask(question: Callable[[], T]) -> T:
 
 
 def fail(exc: GatewayError) -> NoReturn:
-    """Print an error and leave: 2 when the caller or operator must mend it, else 1."""
+    """Print an error and leave with its code."""
+    raise typer.Exit(print_error(exc)) from None
+
+
+def print_error(exc: GatewayError) -> int:
+    """Print an error, and return its exit code: 2 when the caller or operator must mend it, else 1."""
     err.print(f"[bold red]error[/] ({exc.slug}): ", end="")
     err.print(str(exc), markup=False)
     wrong = isinstance(exc, InvalidRequest | ConfigurationError)
-    raise typer.Exit(ASKED_WRONGLY if wrong else FAILED) from None
+    return ASKED_WRONGLY if wrong else FAILED
 
 
 def print_json(value: object) -> None:

@@ -12,14 +12,13 @@ from gateway.cli._eval_output import (
     print_verdict,
     print_warnings,
 )
-from gateway.cli.common import FAILED, Config, Json, Set, read_settings, run
+from gateway.cli.common import FAILED, Config, Json, Set, print_error, read_settings, run
 from gateway.domain.collections import AUTO, Lexical, Quantization
 from gateway.embedding.profile import Task
-from gateway.errors import InvalidRequest
-from gateway.evaluation.gate import MAX_DROP, Verdict, load_baseline
-from gateway.evaluation.opening import Asked, evaluate_configured
+from gateway.errors import GatewayError, InvalidRequest
+from gateway.evaluation.gate import MAX_DROP, Gate, load_baseline
+from gateway.evaluation.opening import Asked, Outcome, evaluate_configured
 from gateway.evaluation.plan import ALL_STAGES, DEPTH, MMR, STAGES, SWEPT, Plan
-from gateway.evaluation.results import Report
 from gateway.evaluation.scratch import cache_folder
 from gateway.evaluation.written import write_report
 from gateway.observability.logs import configure_logs
@@ -177,7 +176,8 @@ def evaluate(
     Indexes the set into a scratch store (your collections are not touched), searches it by every
     stage, and prints nDCG@10, recall, MRR and MAP with 95 % intervals. Needs the extra `eval`.
 
-    Exit codes: 0 measured, 1 worse than the baseline, 2 could not be measured or compared.
+    Exit codes: 0 measured, 1 worse than the baseline, or a service failed, 2 could not be measured,
+    compared or written.
 
     Examples:
 
@@ -192,13 +192,20 @@ def evaluate(
       gateway eval ./my-set --sweep --max-bytes-per-chunk 1024 --run-dir sweep/
     """
 
-    async def main() -> tuple[Report, Verdict | None]:
+    def read_gate() -> Gate | None:
         _require_share(max_drop)
-        before = None if baseline is None else load_baseline(baseline)
+        if baseline is None:
+            return None
+        return Gate(load_baseline(baseline), max_drop, None if stages is None else named)
+
+    named = _stages(stages, rerank=rerank, mmr=mmr is not None)
+
+    async def main() -> tuple[Outcome, Gate | None]:
+        gate = read_gate()
         settings = read_settings(config, assignments)
         configure_logs("warning" if settings.log.level == "info" else settings.log.level, "console")
         plan = Plan(
-            stages=_stages(stages, rerank=rerank, mmr=mmr is not None),
+            stages=named,
             mmr=MMR if mmr is None else mmr,
             rerank_candidates=settings.rerank.candidates,
             sizes=tuple(dict.fromkeys(size or ())),
@@ -215,9 +222,9 @@ def evaluate(
             calibrate=calibrate,
         )
         with Bar() as bar:
-            report = await evaluate_configured(
+            outcome = await evaluate_configured(
                 settings,
-                Asked(dataset, split, limit_queries),
+                Asked(dataset, split, limit_queries, gate, run_dir),
                 plan,
                 cache=cache or cache_folder(settings),
                 progress=bar,
@@ -226,22 +233,15 @@ def evaluate(
                     for each in variant or ()
                 },
             )
-        chosen = None if stages is None else plan.stages
-        verdict = None if before is None else Verdict.of(report, before, max_drop, chosen)
-        if run_dir is not None:
-            write_report(report, run_dir)
-        return report, verdict
+        return outcome, gate
 
-    report, verdict = run(main)
+    outcome, gate = run(main)
     if as_json:
-        print_json_report(report)
+        print_json_report(outcome.report)
     else:
-        print_report(report)
-    print_warnings(report)
-    if verdict is not None:
-        print_verdict(verdict)
-        if verdict.fallen:
-            raise typer.Exit(FAILED)
+        print_report(outcome.report)
+    print_warnings(outcome.report)
+    _finish(outcome, gate, run_dir)
 
 
 def _stages(given: str | None, *, rerank: bool, mmr: bool) -> tuple[str, ...]:
@@ -252,6 +252,25 @@ def _stages(given: str | None, *, rerank: bool, mmr: bool) -> tuple[str, ...]:
     stages += [f"{stage}+rerank" for stage in last if rerank]
     stages += [f"{stage}+mmr" for stage in last if mmr]
     return tuple(dict.fromkeys(stages))
+
+
+def _finish(outcome: Outcome, gate: Gate | None, folder: Path | None) -> None:
+    """Write the files and judge, now that the figures are out, and leave with the worst code."""
+    codes = [print_error(exc) for exc in outcome.failures]
+    try:
+        if folder is not None:
+            write_report(outcome.report, folder)
+    except GatewayError as exc:
+        codes.append(print_error(exc))
+    try:
+        if gate is not None:
+            verdict = gate.judge(outcome.report)
+            print_verdict(verdict, gate.max_drop)
+            codes.append(FAILED if verdict.fallen else 0)
+    except GatewayError as exc:
+        codes.append(print_error(exc))
+    if code := max(codes, default=0):
+        raise typer.Exit(code)
 
 
 def _lexical(language: str, average_words: float | None) -> Lexical:

@@ -43,7 +43,7 @@ def report_of(
     several = plan.indexed or len(plan.sizes) > 1 or len(parts) > 1
     advice = recommend(runs, max_drop=plan.max_drop, max_bytes_per_chunk=plan.max_bytes_per_chunk)
     return Report(
-        dataset=_dataset(golden),
+        dataset=dataset_of(golden),
         runs=runs,
         depth=plan.depth,
         comparisons=_comparisons(runs, neighbours=not several),
@@ -73,7 +73,8 @@ def _comparisons(runs: Sequence[Run], *, neighbours: bool) -> tuple[Comparison, 
     )
 
 
-def _dataset(golden: GoldenSet) -> Dataset:
+def dataset_of(golden: GoldenSet) -> Dataset:
+    """Return the facts of a golden set."""
     return Dataset(
         name=golden.name,
         split=golden.split,

@@ -7,8 +7,8 @@ from dataclasses import replace
 from gateway.bootstrap import Runtime
 from gateway.domain.collections import CollectionSpec, Quantization
 from gateway.domain.footprint import FLOAT, footprint
-from gateway.errors import InvalidRequest
 from gateway.evaluation.assembling import Part, report_of
+from gateway.evaluation.checking import require_possible, sizes_of
 from gateway.evaluation.collection import searched_collection
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.plan import EXACT, Plan, Progress, parse_stage, silent
@@ -46,11 +46,12 @@ async def evaluate_part(
     runtime: Runtime, golden: GoldenSet, plan: Plan, progress: Progress, *, variant: str = ""
 ) -> Part:
     """Run the plan over one runtime, as `evaluate` does; `variant` marks its runs."""
-    _require_reranker(runtime, plan)
+    profile = runtime.embedder.profile
+    require_possible(plan, profile, reranks=runtime.reranker is not None)
     searcher = Searcher(runtime, golden, plan, progress)
     runs: list[Run] = []
     told: list[str] = []
-    for size in _sizes(runtime, plan):
+    for size in sizes_of(plan, profile, runtime.settings.size):
         async with searched_collection(runtime, golden, plan, size, progress) as found:
             spec, index, problems = found
             told += problems
@@ -75,30 +76,6 @@ def marked(configuration: Configuration, variant: str) -> Configuration:
         return configuration
     options = {**configuration.options, VARIANT: variant}
     return replace(configuration, name=f"{configuration.name} ({variant})", options=options)
-
-
-def _require_reranker(runtime: Runtime, plan: Plan) -> None:
-    """Refuse a stage that reranks where nothing does, before anything is indexed."""
-    for stage in plan.stages:
-        if parse_stage(stage).rerank and runtime.reranker is None:
-            raise InvalidRequest(
-                f"stage {stage!r} needs a reranker and none is configured: set rerank.urls "
-                "(GATEWAY_RERANK__URLS) or rerank.kind=local, or leave the stage out"
-            )
-
-
-def _sizes(runtime: Runtime, plan: Plan) -> Sequence[int | None]:
-    if plan.collection is not None and (plan.sizes or plan.indexed or plan.coarse):
-        raise InvalidRequest(
-            f"collection {plan.collection!r} has its own size and form; leave --size, --coarse, "
-            "--quantization and --sweep out, or leave --collection out to index the set in any form"
-        )
-    profile = runtime.embedder.profile
-    for size in plan.sizes:
-        profile.require_size(size)
-    if not plan.sweep or plan.sizes:
-        return plan.sizes or (None,)
-    return [size for size in profile.sizes if plan.coarse is None or size > plan.coarse]
 
 
 async def _tuned(

@@ -75,6 +75,13 @@ class Plan:
             raise InvalidRequest(f"no stage to run; take some of {', '.join(ALL_STAGES)}")
         for stage in self.stages:
             parse_stage(stage)
+        if not 0 <= self.mmr <= 1:
+            raise InvalidRequest(f"--mmr is {self.mmr}; take 0-1, 1 for relevance alone")
+        if self.collection is not None and (self.sizes or self.indexed or self.coarse):
+            raise InvalidRequest(
+                f"collection {self.collection!r} has its own size and form; leave --size, --coarse, "
+                "--quantization and --sweep out, or leave --collection out to index the set in any form"
+            )
 
     @property
     def indexed(self) -> bool:
@@ -98,6 +105,11 @@ class Stage:
     @property
     def mode(self) -> Mode:
         return Mode.DENSE if self.base == EXACT else Mode(self.base)
+
+    @property
+    def by_words(self) -> bool:
+        """Tell a search by words alone."""
+        return self.base == Mode.LEXICAL
 
 
 def parse_stage(name: str) -> Stage:

@@ -1,6 +1,8 @@
 """`gateway eval` as a user and a CI job meet it: output, exit codes, files."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +10,32 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.app import app
-from tests.support.cli import Shell
-from tests.support.golden_sets import QRELS, QUERIES, write_set
+from gateway.evaluation.assembling import dataset_of
+from gateway.evaluation.golden import GoldenSet
+from gateway.evaluation.report_json import report_to_json
+from tests.support.cli import Ran, Shell
+from tests.support.golden_sets import QRELS, QUERIES, made_report, made_run, write_set
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     write_set(tmp_path / "little")
     return Shell(tmp_path, store="memory")
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def ran(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command line in this process: what it prints, and how it leaves."""
+    monkeypatch.chdir(shell.home)
+
+    def run(*arguments: str) -> Ran:
+        done = CliRunner().invoke(app, arguments, env=shell.environment())
+        return Ran(done.exit_code, done.stdout, done.stderr)
+
+    return run
 
 
 def baseline(shell: Shell, **changes: Any) -> Path:
@@ -136,13 +156,15 @@ def test_a_baseline_of_another_set_or_stage_leaves_with_2(shell: Shell) -> None:
     assert "the baseline has no run hybrid" in done.err
 
 
-def test_a_run_that_dropped_out_leaves_with_2_unless_stages_leave_it_out(shell: Shell) -> None:
-    done = shell.run("eval", "little", "--mmr", "0.5", "--json")
+def test_a_run_that_dropped_out_leaves_with_2_unless_stages_leave_it_out(
+    shell: Shell, ran: Run
+) -> None:
+    done = ran("eval", "little", "--mmr", "0.5", "--json")
     path = str(shell.write("baseline.json", done.out))
-    done = shell.run("eval", "little", "--baseline", path)
+    done = ran("eval", "little", "--baseline", path)
     assert done.code == 2
     assert "the baseline has hybrid+mmr, and no such run is here" in done.err
-    done = shell.run("eval", "little", "--baseline", path, "--stages", "lexical,hybrid")
+    done = ran("eval", "little", "--baseline", path, "--stages", "lexical,hybrid")
     assert done.code == 0
     assert "nothing of 2 runs fell by more than 0.01" in done.err
     assert "not compared: dense, hybrid+mmr of the baseline, which --stages leaves out" in done.err
@@ -155,3 +177,103 @@ def test_a_set_of_another_collection_leaves_with_2(shell: Shell) -> None:
     done = edge.run("eval", "little", "-c", "mine")
     assert done.code == 2
     assert "none of its 3 relevant documents is in 'mine'" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--task", "dance"), "no task 'dance'"),
+        (("--mmr", "3"), "--mmr is 3.0; take 0-1"),
+        (("--size", "100"), "no size 100"),
+        (("--size", "256", "--coarse", "512"), "--coarse 512 is not shorter than size 256"),
+        (("--sweep", "--coarse", "768"), "--coarse 768 is not shorter than size 128"),
+        (("--coarse", "99"), "no size 99"),
+        (("--rerank",), "needs a reranker and none is configured"),
+        (("--variant", "encoder=nonsense"), "encoder"),
+        (("--variant", "size=100"), "no size 100"),
+        (("--calibrate",), "3 queries with 20 hits each are too few to calibrate"),
+        (("--calibrate", "--stages", "exact"), "--calibrate has nothing to do with exact"),
+        (("--run-dir", "little/queries.jsonl"), "cannot write into 'little/queries.jsonl'"),
+        (("--baseline", "other.json"), "the baseline measured another set: 'little'"),
+        (("--baseline", "dense.json", "--top", "20"), "use the same --limit-queries and --top"),
+        (("--baseline", "dense.json", "--limit-queries", "2"), "measured 3 queries"),
+        (("--baseline", "dense.json"), "the baseline has no run lexical, hybrid 512 of the same"),
+        (("--baseline", "dense.json", "--stages", "dense", "--size", "256"), "no run dense 256"),
+        (
+            ("--baseline", "all.json", "--stages", "dense", "--variant", "size=256"),
+            "no run dense 256",
+        ),
+    ],
+)
+def test_what_can_be_known_beforehand_is_refused_before_any_model_is_loaded(
+    shell: Shell,
+    ran: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    """A model that cannot be loaded stands for one that must not be."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a runtime was opened")
+
+    monkeypatch.setattr("gateway.evaluation.opening.scratch_runtime", refuse)
+    write_baselines(shell)
+    done = ran("eval", "little", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+
+
+def write_baselines(shell: Shell) -> None:
+    """Reports of the little set: by dense search, by every mode, quantised, and of another set."""
+    golden = GoldenSet.load(shell.home / "little")
+    dense, *more = (made_run(name, size=512) for name in ("dense", "lexical", "hybrid"))
+    report = replace(made_report(dense), dataset=dataset_of(golden))
+    for name, each in {
+        "dense": report,
+        "all": replace(report, runs=(dense, *more)),
+        "quantised": replace(report, runs=(made_run("dense", size=512, quantization="int8"),)),
+        "other": made_report(dense),
+    }.items():
+        shell.write(f"{name}.json", json.dumps(report_to_json(each)))
+
+
+def test_a_baseline_that_proves_unlike_costs_no_figures(shell: Shell, ran: Run) -> None:
+    """Which quantisation a collection is searched by is known only when it is searched."""
+    write_baselines(shell)
+    done = ran("eval", "little", "--stages", "dense", "--json", "--baseline", "quantised.json")
+    assert done.code == 2
+    assert done.json["runs"][0]["metrics"]["ndcg@10"] == pytest.approx(1.0)
+    assert "the baseline has no run dense of the same size and quantisation" in done.err
+
+
+def test_a_folder_that_fills_up_costs_no_figures(ran: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gateway.evaluation.written.html_page", full)
+    done = ran("eval", "little", "--stages", "dense", "--json", "--run-dir", "out")
+    assert done.code == 2
+    assert [run["name"] for run in done.json["runs"]] == ["dense"]
+    assert "cannot write into 'out': [Errno 28] No space left on device" in done.err
+
+
+def test_too_few_relevant_hits_to_calibrate_cost_no_figures(shell: Shell, ran: Run) -> None:
+    queries = {f"q{number}": f"why do otters hold hands {number}" for number in range(30)}
+    documents = {f"d{number}": f"otters hold hands {number}" for number in range(20)}
+    qrels = [(query, "d1", "1") for query in list(queries)[:19]]
+    qrels += [(query, "d2", "1") for query in list(queries)[19:]]
+    documents["d1"] = documents["d2"] = "bread"
+    write_set(shell.home / "few", queries=queries, documents=documents, qrels=qrels)
+    done = ran("eval", "few", "--stages", "lexical", "--calibrate", "--json")
+    assert done.code == 2
+    assert done.json["runs"][0]["metrics"]["ndcg@10"] == pytest.approx(0.0)
+    assert "with 0 relevant ones are too few to calibrate" in done.err
+
+
+def test_a_variant_that_fails_costs_no_figures(ran: Run) -> None:
+    variant = ("--variant", "encoder=tei,tei.urls=http://127.0.0.1:9")
+    done = ran("eval", "little", "--stages", "dense", "--json", *variant)
+    assert done.code == 1
+    assert [run["name"] for run in done.json["runs"]] == ["dense"]
+    assert "http://127.0.0.1:9" in done.err

@@ -104,13 +104,13 @@ async def test_sizes_come_from_one_encoding_of_each_text(golden: GoldenSet, tmp_
     )
     asked, cache = Asked(tmp_path / "little"), tmp_path / "cache"
     plan = Plan(stages=("dense",), sizes=(768, 256))
-    report = await evaluate_configured(settings, asked, plan, cache=cache, progress=silent)
+    report = (await evaluate_configured(settings, asked, plan, cache=cache, progress=silent)).report
     assert [(run.name, run.configuration.size) for run in report.runs] == [
         ("dense 768", 768),
         ("dense 256", 256),
     ]
     assert report.recommendation is not None
-    again = await evaluate_configured(settings, asked, plan, cache=cache, progress=silent)
+    again = (await evaluate_configured(settings, asked, plan, cache=cache, progress=silent)).report
     assert [run.metrics for run in again.runs] == [run.metrics for run in report.runs]
     assert not (tmp_path / "mine").exists()
     assert (cache / "vectors.sqlite").is_file()
@@ -175,7 +175,7 @@ async def test_a_first_pass_over_short_vectors_beside_exact_search(golden: Golde
     assert [run.configuration.coarse for run in runs.values()] == [None, 256, None, 256]
     assert runs["exact 768"].index.searched_bytes == 3 * runs["dense 768 none"].index.searched_bytes
     assert runs["dense 768 none"].metrics == runs["exact 768"].metrics
-    with pytest.raises(InvalidRequest, match="not shorter than the collection's size"):
+    with pytest.raises(InvalidRequest, match="not shorter than size 256"):
         await evaluate(fake_runtime(), golden, Plan(sizes=(256,), coarse=512))
 
 
@@ -340,7 +340,7 @@ async def test_variants_stand_beside_the_configured_model(
     settings = load_settings(flags, environ={})
     small = load_settings({**flags, "ingest": {"chunk_tokens": 16}}, environ={})
     asked, plan = Asked(tmp_path / "little"), Plan(stages=("dense", "lexical"))
-    report = await evaluate_configured(
+    outcome = await evaluate_configured(
         settings,
         asked,
         plan,
@@ -348,6 +348,7 @@ async def test_variants_stand_beside_the_configured_model(
         progress=silent,
         variants={"ingest.chunk_tokens=16": small},
     )
+    report = outcome.report
     names = ["dense", "lexical"]
     assert [run.name for run in report.runs] == [
         *names,
@@ -373,9 +374,10 @@ async def test_quantised_runs_on_the_embedded_engine(tmp_path: Path) -> None:
     write_set(tmp_path / "little", qrels=QRELS)
     kinds = (Quantization.NONE, Quantization.INT8)
     plan = Plan(stages=("exact", "dense", "hybrid"), quantizations=kinds)
-    report = await evaluate_configured(
+    outcome = await evaluate_configured(
         settings, Asked(tmp_path / "little"), plan, cache=tmp_path / "cache", progress=silent
     )
+    report = outcome.report
     names = ["exact", "dense none", "hybrid none", "dense int8", "hybrid int8"]
     assert [run.name for run in report.runs] == names
     assert report.run("dense int8").index.searched_bytes < report.runs[1].index.searched_bytes / 2

@@ -1,7 +1,8 @@
 """`gateway eval`."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +14,7 @@ from gateway.cli._eval_output import (
     print_warnings,
 )
 from gateway.cli.common import FAILED, Config, Json, Set, print_error, read_settings, run
-from gateway.domain.collections import AUTO, Lexical, Quantization
+from gateway.domain.collections import Lexical, Quantization
 from gateway.embedding.profile import Task
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.evaluation.gate import MAX_DROP, Gate, load_baseline
@@ -80,13 +81,17 @@ def evaluate(
         ),
     ] = False,
     language: Annotated[
-        str,
-        typer.Option(help="Language of stop words and stemmer.", rich_help_panel=_INDEX),
-    ] = AUTO,
+        str | None,
+        typer.Option(
+            help="Language of stop words and stemmer [default: collections.language].",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
     average_words: Annotated[
         float | None,
         typer.Option(
-            help="Words of an average chunk, for BM25 [default: 80].", rich_help_panel=_INDEX
+            help=f"Words of an average chunk, for BM25 [default: {Lexical().average_words:g}].",
+            rich_help_panel=_INDEX,
         ),
     ] = None,
     cache: Annotated[
@@ -146,12 +151,13 @@ def evaluate(
         ),
     ] = None,
     max_drop: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="How much a measure may fall below the baseline, or below the best of a sweep.",
+            help="How much a measure may fall below the baseline, or nDCG@10 below the best of a sweep "
+            f"[default: {MAX_DROP:g}].",
             rich_help_panel=_GATE,
         ),
-    ] = MAX_DROP,
+    ] = None,
     calibrate: Annotated[
         bool,
         typer.Option(
@@ -196,7 +202,8 @@ def evaluate(
         _require_share(max_drop)
         if baseline is None:
             return None
-        return Gate(load_baseline(baseline), max_drop, None if stages is None else named)
+        drop = MAX_DROP if max_drop is None else max_drop
+        return Gate(load_baseline(baseline), drop, None if stages is None else named)
 
     named = _stages(stages, rerank=rerank, mmr=mmr is not None)
 
@@ -213,7 +220,9 @@ def evaluate(
             coarse=coarse,
             depth=top,
             whole=whole,
-            lexical=_lexical(language, average_words),
+            lexical=_lexical(
+                settings.collections.language, language=language, average_words=average_words
+            ),
             task=task,
             collection=collection,
             sweep=sweep,
@@ -273,12 +282,12 @@ def _finish(outcome: Outcome, gate: Gate | None, folder: Path | None) -> None:
         raise typer.Exit(code)
 
 
-def _lexical(language: str, average_words: float | None) -> Lexical:
-    if average_words is None:
-        return Lexical(language)
-    return Lexical(language, average_words=average_words)
+def _lexical(usual: str, **asked: Any) -> Lexical | None:
+    """Return how words are weighed where something of it was asked; `usual` is their language."""
+    given = {name: value for name, value in asked.items() if value is not None}
+    return replace(Lexical(usual), **given) if given else None
 
 
-def _require_share(max_drop: float) -> None:
-    if not 0 <= max_drop <= 1:
+def _require_share(max_drop: float | None) -> None:
+    if max_drop is not None and not 0 <= max_drop <= 1:
         raise InvalidRequest(f"--max-drop is {max_drop}; measures lie within 0-1, take 0.01 or so")

@@ -18,7 +18,7 @@ from gateway.evaluation.results import (
     Run,
 )
 from gateway.evaluation.statistics import compare
-from gateway.evaluation.told import warnings_of
+from gateway.evaluation.told import over_budget, warnings_of
 from gateway.observability.versions import own_versions, package_versions
 
 COMPARED: Final = (PRIMARY, "recall@100")
@@ -40,8 +40,10 @@ def report_of(
 ) -> Report:
     """Put the runs of all parts side by side: compare them, and recommend one where there is choice."""
     runs = tuple(run for part in parts for run in part.runs)
-    several = plan.indexed or len(plan.sizes) > 1 or len(parts) > 1
-    advice = recommend(runs, max_drop=plan.max_drop, max_bytes_per_chunk=plan.max_bytes_per_chunk)
+    several = plan.several or len(parts) > 1
+    budget = plan.max_bytes_per_chunk
+    advice = recommend(runs, max_drop=plan.max_drop, max_bytes_per_chunk=budget)
+    told = [] if budget is None or advice is not None else [over_budget(runs, budget)]
     return Report(
         dataset=dataset_of(golden),
         runs=runs,
@@ -52,7 +54,7 @@ def report_of(
         warnings=warnings_of(
             golden,
             sum((part.warned for part in parts), Counter[str]()),
-            [text for part in parts for text in part.told],
+            [*told, *(text for part in parts for text in part.told)],
         ),
         versions={**own_versions(), **package_versions(_LIBRARIES)},
         seconds=seconds,

@@ -6,7 +6,7 @@ from gateway.embedding.profile import ModelProfile
 from gateway.errors import InvalidRequest
 from gateway.evaluation.calibrating import CALIBRATED, LEAST_HITS
 from gateway.evaluation.golden import GoldenSet
-from gateway.evaluation.plan import READ, Plan, parse_stage
+from gateway.evaluation.plan import READ, Plan, needs_words, parse_stage
 from gateway.evaluation.results import Option
 
 
@@ -24,6 +24,35 @@ def require_possible(plan: Plan, profile: ModelProfile, *, reranks: bool) -> Non
                 f"stage {stage!r} needs a reranker and none is configured: set rerank.urls "
                 "(GATEWAY_RERANK__URLS) or rerank.kind=local, or leave the stage out"
             )
+
+
+def require_used(plan: Plan, *, several: bool, gated: bool) -> None:
+    """Refuse what nothing would heed: `several` runs to choose from, `gated` by a baseline.
+
+    Raises:
+        InvalidRequest: names the option and what it needs.
+    """
+    if plan.max_bytes_per_chunk is not None and not several:
+        raise InvalidRequest(
+            "--max-bytes-per-chunk is a budget to choose a run by, and there is no choice: add --sweep, "
+            "--quantization, --variant or more than one --size, or leave it out"
+        )
+    if plan.max_drop is not None and not (several or gated):
+        raise InvalidRequest(
+            "--max-drop is held against a baseline or the best of a sweep, and there is neither: add "
+            "--baseline or --sweep, or leave it out"
+        )
+    stages = [parse_stage(name) for name in plan.stages]
+    if plan.lexical is not None and not needs_words(plan.stages):
+        raise InvalidRequest(
+            f"--language, --k1, --b and --average-words are nothing to {', '.join(plan.stages)}, which "
+            "searches no words: add lexical or hybrid to --stages, or leave them out"
+        )
+    if (plan.sizes or plan.coarse or plan.indexed) and all(stage.by_words for stage in stages):
+        raise InvalidRequest(
+            f"--size, --coarse, --quantization and --sweep are nothing to {', '.join(plan.stages)}, "
+            "which searches no vectors: add dense or hybrid to --stages, or leave them out"
+        )
 
 
 def sizes_of(plan: Plan, profile: ModelProfile, usual: int | None) -> Sequence[int | None]:

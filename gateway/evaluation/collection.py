@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from gateway.bootstrap import Runtime
-from gateway.domain.collections import CollectionSpec
+from gateway.domain.collections import CollectionSpec, Lexical
 from gateway.domain.documents import chunk_id
 from gateway.errors import InvalidGoldenSet, InvalidRequest
 from gateway.evaluation.golden import GoldenSet
@@ -24,7 +24,8 @@ async def searched_collection(
     if plan.collection is not None:
         yield await _existing(runtime, golden, plan)
         return
-    spec = runtime.collections.spec(SCRATCH, size=size, lexical=plan.lexical, coarse=plan.coarse)
+    lexical = plan.lexical or Lexical(runtime.settings.collections.language)
+    spec = runtime.collections.spec(SCRATCH, size=size, lexical=lexical, coarse=plan.coarse)
     try:
         how = ingest_whole if plan.whole else ingest
         made = await how(runtime, golden, spec, progress)

@@ -21,7 +21,7 @@ from gateway.evaluation.results import (
     Run,
 )
 from gateway.evaluation.searching import Searcher
-from gateway.evaluation.told import hidden_by_depth, unlike_users, worse_together
+from gateway.evaluation.told import hidden_by_depth, not_kept, unlike_users, worse_together
 from gateway.evaluation.words import word_bytes
 from gateway.retrieval.query import Mode
 
@@ -66,7 +66,7 @@ async def evaluate_part(
                     told += hidden_by_depth(plan, configuration, sized)
                     runs.append(await searcher.run(spec.name, configuration, sized))
     told += worse_together(runs)
-    told += unlike_users(plan, reranks=runtime.reranker is not None)
+    told += unlike_users(plan, reranks=runtime.reranker is not None) + not_kept(plan)
     return Part(tuple(runs), tuple(told), searcher.warnings, _published(runtime))
 
 

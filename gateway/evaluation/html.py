@@ -118,7 +118,7 @@ def _calibrated(found: Sequence[Calibrated]) -> str:
     drawn = "".join(
         figure(
             reliability(one.calibration.scores, one.calibration.probabilities),
-            f"Probability of relevance by score, {one.stage}",
+            f"Probability of relevance by score, {one.run}",
             f"{one.calibration.judged} hits; on held-out queries: Brier score {one.brier:.4f}, "
             f"expected calibration error {one.error:.4f}",
         )

@@ -11,7 +11,13 @@ from gateway.bootstrap import Runtime, open_runtime
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.evaluation.assembling import Part, dataset_of, report_of
 from gateway.evaluation.calibrating import calibrate, keep
-from gateway.evaluation.checking import planned_runs, require_enough, require_possible, sizes_of
+from gateway.evaluation.checking import (
+    planned_runs,
+    require_enough,
+    require_possible,
+    require_used,
+    sizes_of,
+)
 from gateway.evaluation.evaluate import evaluate_part
 from gateway.evaluation.gate import Gate, Key
 from gateway.evaluation.golden import GoldenSet
@@ -71,13 +77,15 @@ async def evaluate_configured(
     parts: list[Part] = []
     failures: list[GatewayError] = []
     calibrations: tuple[Calibrated, ...] = ()
-    for variant, found in forms.items():
+    for variant, form in forms.items():
         try:
-            async with _runtime(found, plan, cache) as runtime:
+            async with _runtime(form, plan, cache) as runtime:
                 parts.append(await evaluate_part(runtime, golden, plan, progress, variant=variant))
-                if plan.calibrate and not variant:
-                    calibrations = calibrate(parts[0].runs)
-                    await _keep(runtime, plan, calibrations)
+                if plan.calibrate:
+                    found = calibrate(parts[-1].runs)
+                    calibrations += found
+                    if plan.collection is not None:
+                        await keep(runtime.store, plan.collection, found)
         except GatewayError as exc:
             if not parts:
                 raise
@@ -94,6 +102,8 @@ def _require_all(forms: Mapping[str, Settings], asked: Asked, plan: Plan) -> Gol
             f"collection {plan.collection!r} is of one model: leave --variant out, or leave "
             "--collection out to index the set with each"
         )
+    several = plan.several or len(forms) > 1
+    require_used(plan, several=several, gated=asked.gate is not None)
     planned: list[Key] = []
     for variant, settings in forms.items():
         profile = require_consistent(settings)
@@ -106,11 +116,6 @@ def _require_all(forms: Mapping[str, Settings], asked: Asked, plan: Plan) -> Gol
     if asked.folder is not None:
         require_writable(asked.folder)
     return golden
-
-
-async def _keep(runtime: Runtime, plan: Plan, found: tuple[Calibrated, ...]) -> None:
-    if plan.collection is not None:
-        await keep(runtime.store, plan.collection, found)
 
 
 def _runtime(settings: Settings, plan: Plan, cache: Path) -> AbstractAsyncContextManager[Runtime]:

@@ -205,12 +205,13 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A calibration of one stage's scores, with its errors on queries that were held out.
+    """A calibration of the scores of one run by a stage, with its errors on held-out queries.
 
     `brier` is the mean squared distance between probability and outcome, `error` the expected
     calibration error: how far apart the two are on average in ten bins (Guo et al., 2017).
     """
 
+    run: str
     stage: str
     calibration: Calibration
     brier: float

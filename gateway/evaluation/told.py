@@ -48,6 +48,25 @@ def unlike_users(plan: Plan, *, reranks: bool) -> list[str]:
     ]
 
 
+def not_kept(plan: Plan) -> list[str]:
+    """Say so where calibrations are made for no collection."""
+    if not plan.calibrate or plan.collection is not None:
+        return []
+    return [
+        "the calibrations are reported and not kept, as they are of no collection of yours: give "
+        "--collection to keep them with one"
+    ]
+
+
+def over_budget(runs: Sequence[Run], budget: int) -> str:
+    """Say that no run is within a budget of bytes, and how much it would take."""
+    least = min(runs, key=lambda run: run.index.searched_bytes)
+    return (
+        f"nothing is recommended: no run looks through {budget} bytes a chunk or fewer; the smallest, "
+        f"{least.name}, takes --max-bytes-per-chunk {least.index.searched_bytes}"
+    )
+
+
 def hidden_by_depth(plan: Plan, configuration: Configuration, index: Index) -> list[str]:
     """Say so where a search scores so much of the set again that quantising it can lose nothing.
 

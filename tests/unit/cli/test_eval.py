@@ -120,9 +120,6 @@ def test_the_gate_fails_what_is_worse_and_names_it(shell: Shell) -> None:
         (("little", "--top", "0"), "take 10-1000"),
         (("little", "--top", "1000000"), "take 10-1000"),
         (("little", "--limit-queries", "0"), "take 1 or more"),
-        (("little", "--size", "100"), "no size 100"),
-        (("little", "--size", "128", "-c", "mine"), "has its own size"),
-        (("little", "--task", "dance"), "no task 'dance'"),
         (("little", "--language", "klingon"), "has no stemmer"),
         (("little", "--max-drop", "7"), "take 0.01 or so"),
         (("little", "--baseline", "nowhere.json"), "cannot be read"),
@@ -195,6 +192,16 @@ def test_a_set_of_another_collection_leaves_with_2(shell: Shell) -> None:
         (("--calibrate", "--stages", "exact"), "--calibrate has nothing to do with exact"),
         (("--run-dir", "little/queries.jsonl"), "cannot write into 'little/queries.jsonl'"),
         (("--baseline", "other.json"), "the baseline measured another set: 'little'"),
+        (("-c", "mine", "--size", "128"), "leave --size out, or leave --collection out"),
+        (("-c", "mine", "--whole"), "leave --whole out"),
+        (("-c", "mine", "--language", "english"), "and its words are weighed already"),
+        (("-c", "mine", "--average-words", "80"), "--average-words out"),
+        (("--max-bytes-per-chunk", "900"), "there is no choice: add --sweep"),
+        (("--max-bytes-per-chunk", "0", "--sweep"), "take 1 or more"),
+        (("--max-drop", "0.05"), "there is neither: add --baseline or --sweep"),
+        (("--stages", "dense", "--language", "english"), "which searches no words"),
+        (("--stages", "lexical", "--size", "128"), "which searches no vectors"),
+        (("--stages", "lexical", "--sweep"), "which searches no vectors"),
         (("--baseline", "dense.json", "--top", "20"), "use the same --limit-queries and --top"),
         (("--baseline", "dense.json", "--limit-queries", "2"), "measured 3 queries"),
         (("--baseline", "dense.json"), "the baseline has no run lexical, hybrid 512 of the same"),
@@ -217,7 +224,8 @@ def test_what_can_be_known_beforehand_is_refused_before_any_model_is_loaded(
     def refuse(*_: object) -> None:
         raise AssertionError("a runtime was opened")
 
-    monkeypatch.setattr("gateway.evaluation.opening.scratch_runtime", refuse)
+    for name in ("scratch_runtime", "open_runtime"):
+        monkeypatch.setattr(f"gateway.evaluation.opening.{name}", refuse)
     write_baselines(shell)
     done = ran("eval", "little", *arguments)
     assert (done.code, done.out) == (2, "")
@@ -245,6 +253,30 @@ def test_a_baseline_that_proves_unlike_costs_no_figures(shell: Shell, ran: Run) 
     assert done.code == 2
     assert done.json["runs"][0]["metrics"]["ndcg@10"] == pytest.approx(1.0)
     assert "the baseline has no run dense of the same size and quantisation" in done.err
+
+
+def test_a_budget_that_nothing_fits_is_told_with_the_smallest(ran: Run) -> None:
+    arguments = ("--sweep", "--stages", "dense", "--max-bytes-per-chunk", "100")
+    done = ran("eval", "little", *arguments)
+    assert done.code == 0
+    assert "recommended" not in done.out
+    assert "nothing is recommended: no run looks through 100 bytes a chunk or fewer" in done.err
+    assert "the smallest, dense 128 none, takes --max-bytes-per-chunk 512" in done.err
+
+
+def test_calibrations_say_which_run_they_are_of_and_where_they_are_kept(
+    shell: Shell, ran: Run
+) -> None:
+    asked = {f"q{number}": f"otters {number}" for number in range(20)}
+    documents = {f"d{number}": f"otters {number}" for number in range(20)}
+    qrels = [(query, query.replace("q", "d"), "1") for query in asked]
+    write_set(shell.home / "many", queries=asked, documents=documents, qrels=qrels)
+    arguments = ("--stages", "dense", "--calibrate")
+    done = ran("eval", "many", *arguments, "--size", "128", "--size", "256")
+    assert done.code == 0, done.err
+    assert "calibrated dense 128: 400 hits" in done.out
+    assert "calibrated dense 256: 400 hits" in done.out
+    assert "warning: the calibrations are reported and not kept" in done.err
 
 
 def test_a_folder_that_fills_up_costs_no_figures(ran: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,9 @@ def test_the_page_has_the_runs_the_pictures_and_no_address_outside() -> None:
         comparisons=(compare(hybrid, dense, "ndcg@10"),),
         recommendation=Recommendation("hybrid", "it is better"),
         warnings=("look <closely>",),
-        calibrations=(Calibrated("dense", Calibration((0.1, 0.9), (0.0, 1.0), 50), 0.1, 0.02),),
+        calibrations=(
+            Calibrated("dense 128", "dense", Calibration((0.1, 0.9), (0.0, 1.0), 50), 0.1, 0.02),
+        ),
     )
     text = html_page(report)
     body = text[text.index("<body>") : text.index("</body>") + len("</body>")]

@@ -24,6 +24,7 @@ from gateway.evaluation.scratch import cache_folder
 from gateway.evaluation.written import write_report
 from gateway.observability.logs import configure_logs
 
+_BM25 = Lexical()
 _INDEX = "What is searched"
 _GATE = "Choosing and gating"
 
@@ -87,10 +88,26 @@ def evaluate(
             rich_help_panel=_INDEX,
         ),
     ] = None,
+    k1: Annotated[
+        float | None,
+        typer.Option(
+            "--k1",
+            help=f"BM25: how much more a repeated word is worth [default: {_BM25.k1:g}].",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
+    b: Annotated[
+        float | None,
+        typer.Option(
+            "--b",
+            help=f"BM25: how much a long chunk is marked down, 0-1 [default: {_BM25.b:g}].",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
     average_words: Annotated[
         float | None,
         typer.Option(
-            help=f"Words of an average chunk, for BM25 [default: {Lexical().average_words:g}].",
+            help=f"Words of an average chunk, for BM25 [default: {_BM25.average_words:g}].",
             rich_help_panel=_INDEX,
         ),
     ] = None,
@@ -221,7 +238,11 @@ def evaluate(
             depth=top,
             whole=whole,
             lexical=_lexical(
-                settings.collections.language, language=language, average_words=average_words
+                settings.collections.language,
+                language=language,
+                k1=k1,
+                b=b,
+                average_words=average_words,
             ),
             task=task,
             collection=collection,

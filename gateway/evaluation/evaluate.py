@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from gateway.bootstrap import Runtime
 from gateway.domain.collections import CollectionSpec, Quantization
@@ -133,7 +133,7 @@ def _configuration(
         "dtype": info.quantization or info.dtype,
         "store": runtime.settings.store_kind,
         "chunks": "whole" if plan.whole else f"up to {budget} tokens",
-        "language": None if lexical is None else lexical.language,
+        **({"language": None} if lexical is None else asdict(lexical)),
     }
     if plan.collection is not None:
         options |= {"collection": plan.collection, "chunks": None}

@@ -200,6 +200,9 @@ def test_a_set_of_another_collection_leaves_with_2(shell: Shell) -> None:
         (("--max-bytes-per-chunk", "0", "--sweep"), "take 1 or more"),
         (("--max-drop", "0.05"), "there is neither: add --baseline or --sweep"),
         (("--stages", "dense", "--language", "english"), "which searches no words"),
+        (("--k1", "-1"), "k1 is -1.0; take 0-10"),
+        (("--b", "1.5"), "b is 1.5; take 0-1"),
+        (("-c", "mine", "--k1", "0.9", "--b", "0.4"), "leave --language, --k1, --b and"),
         (("--stages", "lexical", "--size", "128"), "which searches no vectors"),
         (("--stages", "lexical", "--sweep"), "which searches no vectors"),
         (("--baseline", "dense.json", "--top", "20"), "use the same --limit-queries and --top"),
@@ -253,6 +256,37 @@ def test_a_baseline_that_proves_unlike_costs_no_figures(shell: Shell, ran: Run) 
     assert done.code == 2
     assert done.json["runs"][0]["metrics"]["ndcg@10"] == pytest.approx(1.0)
     assert "the baseline has no run dense of the same size and quantisation" in done.err
+
+
+def test_words_are_weighed_as_asked_and_else_as_in_a_new_collection(shell: Shell, ran: Run) -> None:
+    """A repeated word wins over two words by a large k1, a long text over a short one by a small b."""
+    documents = {
+        "repeated": "otters otters otters otters otters",
+        "both": "otters bees clocks rivers bread",
+        "long": "moon moon moon moon moon " + "tides and water come and go twice " * 100,
+        "short": "moon",
+        "hive": "bees hive",
+    }
+    write_set(
+        shell.home / "words",
+        documents=documents,
+        queries={"q1": "otters bees", "q2": "moon"},
+        qrels=[("q1", "repeated", "1"), ("q2", "long", "1")],
+    )
+
+    def found(*options: str) -> tuple[list[float], tuple[Any, ...]]:
+        arguments = ("--stages", "lexical", "--set", "ingest.chunk_tokens=2000", "--json")
+        done = ran("eval", "words", *arguments, *options)
+        assert done.code == 0, done.err
+        (run,) = done.json["runs"]
+        first = [query["metrics"]["success@1"] for query in run["queries"]]
+        return first, tuple(run["options"][name] for name in ("language", "k1", "b"))
+
+    russian = ("--set", "collections.language=russian")
+    assert found() == ([0, 0], ("auto", 1.2, 0.75))
+    assert found("--k1", "10") == ([1, 0], ("auto", 10, 0.75))
+    assert found("--b", "0", *russian) == ([0, 1], ("russian", 1.2, 0))
+    assert found(*russian)[1] == ("russian", 1.2, 0.75)
 
 
 def test_a_budget_that_nothing_fits_is_told_with_the_smallest(ran: Run) -> None:

@@ -1,5 +1,6 @@
 """`gateway eval`."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,13 +14,22 @@ from gateway.cli._eval_output import (
     print_verdict,
     print_warnings,
 )
-from gateway.cli.common import FAILED, Config, Json, Set, print_error, read_settings, run
+from gateway.cli.common import (
+    ASKED_WRONGLY,
+    FAILED,
+    Config,
+    Json,
+    Set,
+    print_error,
+    read_settings,
+    run_for_verdict,
+)
 from gateway.domain.collections import Lexical, Quantization
 from gateway.embedding.profile import Task
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.evaluation.gate import MAX_DROP, Gate, load_baseline
 from gateway.evaluation.opening import Asked, Outcome, evaluate_configured
-from gateway.evaluation.plan import ALL_STAGES, DEPTH, MMR, STAGES, SWEPT, Plan
+from gateway.evaluation.plan import ALL_STAGES, DEPTH, MMR, ORDERED, STAGES, SWEPT, Plan
 from gateway.evaluation.scratch import cache_folder
 from gateway.evaluation.written import write_report
 from gateway.observability.logs import configure_logs
@@ -32,13 +42,13 @@ _GATE = "Choosing and gating"
 def evaluate(
     dataset: Annotated[Path, typer.Argument(help="Golden set in BEIR layout: a folder or a .zip.")],
     split: Annotated[
-        str | None, typer.Option(help="Judgments to use: qrels/SPLIT.tsv [default: test].")
+        str | None, typer.Option(help="Judgments to use: qrels/SPLIT.tsv \\[default: test].")
     ] = None,
     stages: Annotated[
         str | None,
         typer.Option(
             help=f"Stages to run, comma separated: {', '.join(ALL_STAGES)} "
-            f"[default: {','.join(STAGES)}]."
+            f"\\[default: {','.join(STAGES)}]."
         ),
     ] = None,
     rerank: Annotated[
@@ -84,7 +94,7 @@ def evaluate(
     language: Annotated[
         str | None,
         typer.Option(
-            help="Language of stop words and stemmer [default: collections.language].",
+            help="Language of stop words and stemmer \\[default: collections.language].",
             rich_help_panel=_INDEX,
         ),
     ] = None,
@@ -92,7 +102,7 @@ def evaluate(
         float | None,
         typer.Option(
             "--k1",
-            help=f"BM25: how much more a repeated word is worth [default: {_BM25.k1:g}].",
+            help=f"BM25: how much more a repeated word is worth \\[default: {_BM25.k1:g}].",
             rich_help_panel=_INDEX,
         ),
     ] = None,
@@ -100,14 +110,14 @@ def evaluate(
         float | None,
         typer.Option(
             "--b",
-            help=f"BM25: how much a long chunk is marked down, 0-1 [default: {_BM25.b:g}].",
+            help=f"BM25: how much a long chunk is marked down, 0-1 \\[default: {_BM25.b:g}].",
             rich_help_panel=_INDEX,
         ),
     ] = None,
     average_words: Annotated[
         float | None,
         typer.Option(
-            help=f"Words of an average chunk, for BM25 [default: {_BM25.average_words:g}].",
+            help=f"Words of an average chunk, for BM25 \\[default: {_BM25.average_words:g}].",
             rich_help_panel=_INDEX,
         ),
     ] = None,
@@ -116,7 +126,7 @@ def evaluate(
         typer.Option(
             metavar="DIR",
             help="Where vectors are kept, so that a run goes on where another ended "
-            "[default: evaluation/ under data_dir].",
+            "\\[default: evaluation/ under data_dir].",
             rich_help_panel=_INDEX,
         ),
     ] = None,
@@ -171,7 +181,7 @@ def evaluate(
         float | None,
         typer.Option(
             help="How much a measure may fall below the baseline, or nDCG@10 below the best of a sweep "
-            f"[default: {MAX_DROP:g}].",
+            f"\\[default: {MAX_DROP:g}].",
             rich_help_panel=_GATE,
         ),
     ] = None,
@@ -199,8 +209,7 @@ def evaluate(
     Indexes the set into a scratch store (your collections are not touched), searches it by every
     stage, and prints nDCG@10, recall, MRR and MAP with 95 % intervals. Needs the extra `eval`.
 
-    Exit codes: 0 measured, 1 worse than the baseline, or a service failed, 2 could not be measured,
-    compared or written.
+    Exit codes: 0 measured, 1 worse than the baseline, 2 could not be measured, compared or written.
 
     Examples:
 
@@ -259,13 +268,13 @@ def evaluate(
                 cache=cache or cache_folder(settings),
                 progress=bar,
                 variants={
-                    each: read_settings(config, [*(assignments or []), *each.split(",")])
+                    each: read_settings(config, [*(assignments or []), *_assignments(each)])
                     for each in variant or ()
                 },
             )
         return outcome, gate
 
-    outcome, gate = run(main)
+    outcome, gate = run_for_verdict(main)
     if as_json:
         print_json_report(outcome.report)
     else:
@@ -279,28 +288,38 @@ def _stages(given: str | None, *, rerank: bool, mmr: bool) -> tuple[str, ...]:
     names = STAGES if given is None else given.split(",")
     stages = [name.strip() for name in names if name.strip()]
     last = stages[-1:]
-    stages += [f"{stage}+rerank" for stage in last if rerank]
-    stages += [f"{stage}+mmr" for stage in last if mmr]
+    for more in [name for name, asked in zip(ORDERED, (rerank, mmr), strict=True) if asked]:
+        stages += [f"{stage}+{more}" for stage in last if more not in stage.split("+")]
     return tuple(dict.fromkeys(stages))
 
 
 def _finish(outcome: Outcome, gate: Gate | None, folder: Path | None) -> None:
-    """Write the files and judge, now that the figures are out, and leave with the worst code."""
-    codes = [print_error(exc) for exc in outcome.failures]
+    """Write the files and judge, now that the figures are out; 2 goes before 1."""
+    failures, fallen = list(outcome.failures), False
     try:
         if folder is not None:
             write_report(outcome.report, folder)
     except GatewayError as exc:
-        codes.append(print_error(exc))
+        failures.append(exc)
     try:
         if gate is not None:
             verdict = gate.judge(outcome.report)
             print_verdict(verdict, gate.max_drop)
-            codes.append(FAILED if verdict.fallen else 0)
+            fallen = bool(verdict.fallen)
     except GatewayError as exc:
-        codes.append(print_error(exc))
-    if code := max(codes, default=0):
-        raise typer.Exit(code)
+        failures.append(exc)
+    for exc in failures:
+        print_error(exc)
+    if failures or fallen:
+        raise typer.Exit(ASKED_WRONGLY if failures else FAILED)
+
+
+def _assignments(variant: str) -> list[str]:
+    """Part a variant into its settings; a value may hold commas."""
+    parts = re.split(r",(?=[A-Za-z_.]+=)", variant)
+    if not all(part.partition("=")[1] for part in parts):
+        raise InvalidRequest(f"--variant wants KEY=VALUE[,KEY=VALUE], got {variant!r}")
+    return parts
 
 
 def _lexical(usual: str, **asked: Any) -> Lexical | None:

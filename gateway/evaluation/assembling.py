@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.plan import Plan
-from gateway.evaluation.recommend import recommend
+from gateway.evaluation.recommend import best_of, recommend
 from gateway.evaluation.results import (
     PRIMARY,
     Comparison,
@@ -63,7 +63,7 @@ def report_of(
 
 def _comparisons(runs: Sequence[Run], *, neighbours: bool) -> tuple[Comparison, ...]:
     """The best run against every other; with `neighbours` each against the one before as well."""
-    best = max(runs, key=lambda run: run.metrics[PRIMARY])
+    best = best_of(runs)
     pairs = {frozenset((best.name, run.name)): (best, run) for run in runs if run is not best}
     if neighbours:
         pairs |= {frozenset((a.name, b.name)): (b, a) for a, b in pairwise(runs)}

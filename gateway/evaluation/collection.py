@@ -12,6 +12,7 @@ from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.indexing import Indexed, ingest, ingest_whole
 from gateway.evaluation.plan import Plan, Progress, needs_words
 from gateway.evaluation.results import Index
+from gateway.evaluation.told import counted
 
 SCRATCH: Final = "evaluation"
 
@@ -83,12 +84,13 @@ def _problems(made: Indexed) -> list[str]:
     told: list[str] = []
     if made.failures:
         told.append(
-            f"{made.failures} documents could not be indexed and count as not found; the first: "
-            + "; ".join(made.failed)
+            f"{counted(made.failures, 'document', 'documents')} could not be indexed, not found by any "
+            "search; the first: " + "; ".join(made.failed)
         )
     if made.truncated:
         told.append(
-            f"{made.truncated} documents were cut at the model's limit, as --whole allows: "
+            f"{counted(made.truncated, 'document was', 'documents were')} cut at the model's limit, as "
+            "--whole allows: "
             f"{made.truncated_tokens} tokens were lost"
         )
     return told

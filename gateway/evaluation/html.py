@@ -5,7 +5,7 @@ from html import escape
 
 from gateway.evaluation.markdown import columns
 from gateway.evaluation.plots import intervals, quality_against_bytes, reliability, won_and_lost
-from gateway.evaluation.recommend import frontier
+from gateway.evaluation.recommend import best_of, frontier
 from gateway.evaluation.results import PRIMARY, Calibrated, Comparison, Report, Run
 from gateway.pages import facts_table, figure, page
 
@@ -25,7 +25,7 @@ def html_page(report: Report) -> str:
 
 
 def _head(report: Report) -> str:
-    data, best = report.dataset, _best(report)
+    data, best = report.dataset, best_of(report.runs)
     advice = report.recommendation
     told = (
         f"<p>Recommended: <b>{escape(advice.run)}</b>. {escape(advice.why)}.</p>"
@@ -45,14 +45,10 @@ def _warnings(report: Report) -> str:
     return "".join(f'<p class="cause">{escape(text)}</p>' for text in report.warnings)
 
 
-def _best(report: Report) -> Run:
-    return max(report.runs, key=lambda run: run.metrics[PRIMARY])
-
-
 def _runs(report: Report) -> str:
     names = columns(report)
     heads = ["run", "size", *names, "p50 ms", "p95 ms", "bytes/chunk"]
-    best = _best(report)
+    best = best_of(report.runs)
     rows = "".join(_row(run, names, best=run is best) for run in report.runs)
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     return (

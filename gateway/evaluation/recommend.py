@@ -22,10 +22,10 @@ def recommend(
     within = [run for run in runs if _fits(run, max_bytes_per_chunk)]
     if not within:
         return None
-    best = max(runs, key=_quality)
+    best = best_of(runs)
     drop = MAX_DROP if max_drop is None else max_drop
     close = [run for run in within if _quality(run) >= _quality(best) - drop]
-    chosen = min(close, key=_cost) if close else max(within, key=_quality)
+    chosen = min(close, key=_cost) if close else best_of(within)
     return Recommendation(
         run=chosen.name,
         why=_why(chosen, best, drop, max_bytes_per_chunk, close=bool(close)),
@@ -34,6 +34,11 @@ def recommend(
         max_bytes_per_chunk=max_bytes_per_chunk,
         frontier=frontier(runs),
     )
+
+
+def best_of(runs: Sequence[Run]) -> Run:
+    """Return the run with the highest nDCG@10; of equals the one with the fewest bytes."""
+    return max(runs, key=lambda run: (_quality(run), -run.index.searched_bytes))
 
 
 def frontier(runs: Sequence[Run]) -> tuple[str, ...]:

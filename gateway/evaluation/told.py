@@ -25,17 +25,24 @@ def warnings_of(
     told = list(dict.fromkeys(problems))
     queries = len(golden.queries)
     if golden.unjudged:
-        told.append(f"{len(golden.unjudged)} queries have no judgment: left out of every mean")
+        some = counted(len(golden.unjudged), "query has", "queries have")
+        told.append(f"{some} no judgment: left out of every mean")
     if golden.hopeless:
-        told.append(
-            f"{len(golden.hopeless)} judged queries have no relevant document: left out of every mean"
-        )
+        some = counted(len(golden.hopeless), "judged query has", "judged queries have")
+        told.append(f"{some} no relevant document: left out of every mean")
     if golden.empty:
-        told.append(f"{golden.empty} documents have no text: they can never be found")
+        some = counted(golden.empty, "document has", "documents have")
+        told.append(f"{some} no text, and can never be found")
     if queries < FEW:
-        told.append(f"{queries} queries are few: look at the intervals before the means")
+        some = counted(queries, "query is", "queries are")
+        told.append(f"{some} few: look at the intervals before the means")
     told += [f"{count} of {queries} queries: {text}" for text, count in _summed(searched)]
     return tuple(told)
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number with the words for so many."""
+    return f"{number} {one if number == 1 else many}"
 
 
 def unlike_users(plan: Plan, *, reranks: bool) -> list[str]:

@@ -54,7 +54,7 @@ def test_json_is_one_object_with_a_run_of_each_stage(shell: Shell) -> None:
         assert run["metrics"]["recall@100"] == pytest.approx(1.0)
         assert len(run["queries"]) == 3
     assert done.json["dataset"]["name"] == "little"
-    assert "warning: 1 queries have no judgment" in done.err
+    assert "warning: 1 query has no judgment" in done.err
     assert not (shell.home / "data" / "edge").exists()
 
 
@@ -187,6 +187,7 @@ def test_a_set_of_another_collection_leaves_with_2(shell: Shell) -> None:
         (("--coarse", "99"), "no size 99"),
         (("--rerank",), "needs a reranker and none is configured"),
         (("--variant", "encoder=nonsense"), "encoder"),
+        (("--variant", "bfloat16"), "--variant wants KEY=VALUE[,KEY=VALUE], got 'bfloat16'"),
         (("--variant", "size=100"), "no size 100"),
         (("--calibrate",), "3 queries with 20 hits each are too few to calibrate"),
         (("--calibrate", "--stages", "exact"), "--calibrate has nothing to do with exact"),
@@ -233,6 +234,25 @@ def test_what_can_be_known_beforehand_is_refused_before_any_model_is_loaded(
     done = ran("eval", "little", *arguments)
     assert (done.code, done.out) == (2, "")
     assert message in done.err
+
+
+def test_what_cannot_be_measured_is_no_regression(ran: Run) -> None:
+    """Code 1 is a verdict, so a collection that is not there leaves with another."""
+    done = ran("eval", "little", "-c", "nowhere")
+    assert (done.code, done.out) == (2, "")
+    assert "collection 'nowhere' does not exist" in done.err
+
+
+def test_what_is_behind_a_stage_comes_once(ran: Run) -> None:
+    done = ran("eval", "little", "--stages", "dense,hybrid+mmr", "--mmr", "0.7", "--json")
+    assert [run["stage"] for run in done.json["runs"]] == ["dense", "hybrid+mmr"]
+
+
+def test_a_value_of_a_variant_may_hold_commas(ran: Run) -> None:
+    variant = ("--variant", "size=128,tei.urls=http://a,http://b")
+    done = ran("eval", "little", "--stages", "dense", "--json", *variant)
+    assert done.code == 0, done.err
+    assert done.json["runs"][1]["size"] == 128
 
 
 def write_baselines(shell: Shell) -> None:
@@ -340,6 +360,6 @@ def test_too_few_relevant_hits_to_calibrate_cost_no_figures(shell: Shell, ran: R
 def test_a_variant_that_fails_costs_no_figures(ran: Run) -> None:
     variant = ("--variant", "encoder=tei,tei.urls=http://127.0.0.1:9")
     done = ran("eval", "little", "--stages", "dense", "--json", *variant)
-    assert done.code == 1
+    assert done.code == 2
     assert [run["name"] for run in done.json["runs"]] == ["dense"]
     assert "http://127.0.0.1:9" in done.err

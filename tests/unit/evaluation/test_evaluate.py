@@ -68,8 +68,8 @@ async def test_nothing_is_measured_deeper_than_rankings_go(golden: GoldenSet) ->
 
 async def test_what_is_left_out_is_told(golden: GoldenSet) -> None:
     told = "\n".join((await evaluate(fake_runtime(), golden, Plan(stages=("dense",)))).warnings)
-    assert "1 queries have no judgment: left out of every mean" in told
-    assert "1 documents have no text: they can never be found" in told
+    assert "1 query has no judgment: left out of every mean" in told
+    assert "1 document has no text, and can never be found" in told
     assert "3 queries are few" in told
 
 
@@ -94,7 +94,9 @@ async def test_a_document_that_cannot_be_embedded_counts_as_not_found(golden: Go
     encoder.broken.add("Otters sleep")
     report = await evaluate(fake_runtime(encoder), golden, Plan(stages=("dense",)))
     assert report.runs[0].metrics["recall@100"] == pytest.approx(2 / 3)
-    assert any("1 documents could not be indexed" in text for text in report.warnings)
+    assert any(
+        "1 document could not be indexed, not found by any" in text for text in report.warnings
+    )
 
 
 async def test_sizes_come_from_one_encoding_of_each_text(golden: GoldenSet, tmp_path: Path) -> None:
@@ -190,7 +192,7 @@ async def test_whole_documents_are_cut_at_the_limit_and_that_is_told(tmp_path: P
     assert [run.index.chunks for run in report.runs] == [5, 5]
     assert report.runs[0].index.truncated_tokens > 500
     assert report.runs[1].metrics["success@1"] == pytest.approx(1.0)
-    assert any("1 documents were cut at the model's limit" in text for text in report.warnings)
+    assert any("1 document was cut at the model's limit" in text for text in report.warnings)
 
 
 async def test_a_title_is_read_before_a_whole_text_by_a_model_without_titles(

@@ -68,6 +68,13 @@ def test_a_search_by_words_is_the_best_where_it_is() -> None:
     assert "the best, lexical, has 0.9000 with 400 (difference -0.4000, p = " in tight.why
 
 
+def test_of_equals_the_one_with_the_fewest_bytes_is_the_best() -> None:
+    equal = [made_run("dense 768"), made_run("dense 128", size=128, searched=512)]
+    found = recommend(equal)
+    assert found is not None
+    assert found.why.startswith("ndcg@10 0.7500 with 512 bytes a chunk: the best of all")
+
+
 def test_the_frontier_holds_what_nothing_beats() -> None:
     beaten = made_run("dense 300", {"q1": 0.6, "q2": 0.6}, searched=1200)
     same_bytes = made_run("hybrid 256", {"q1": 0.695, "q2": 0.695}, searched=1024)

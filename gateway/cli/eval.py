@@ -1,37 +1,25 @@
 """`gateway eval`."""
 
-import re
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from gateway.cli._eval_output import (
     Bar,
+    finish,
     print_json_report,
     print_report,
-    print_verdict,
     print_warnings,
 )
-from gateway.cli.common import (
-    ASKED_WRONGLY,
-    FAILED,
-    Config,
-    Json,
-    Set,
-    print_error,
-    read_settings,
-    run_for_verdict,
-)
+from gateway.cli._eval_reading import assignments_of, gate_of, lexical_of, stages_of
+from gateway.cli.common import Config, Json, Set, read_settings, run_for_verdict
 from gateway.domain.collections import Lexical, Quantization
 from gateway.embedding.profile import Task
-from gateway.errors import GatewayError, InvalidRequest
-from gateway.evaluation.gate import MAX_DROP, Gate, load_baseline
+from gateway.evaluation.gate import MAX_DROP, Gate
 from gateway.evaluation.opening import Asked, Outcome, evaluate_configured
-from gateway.evaluation.plan import ALL_STAGES, DEPTH, MMR, ORDERED, STAGES, SWEPT, Plan
+from gateway.evaluation.plan import ALL_STAGES, DEPTH, MMR, STAGES, SWEPT, Plan
 from gateway.evaluation.scratch import cache_folder
-from gateway.evaluation.written import write_report
 from gateway.observability.logs import configure_logs
 
 _BM25 = Lexical()
@@ -223,18 +211,10 @@ def evaluate(
 
       gateway eval ./my-set --sweep --max-bytes-per-chunk 1024 --run-dir sweep/
     """
-
-    def read_gate() -> Gate | None:
-        _require_share(max_drop)
-        if baseline is None:
-            return None
-        drop = MAX_DROP if max_drop is None else max_drop
-        return Gate(load_baseline(baseline), drop, None if stages is None else named)
-
-    named = _stages(stages, rerank=rerank, mmr=mmr is not None)
+    named = stages_of(stages, rerank=rerank, mmr=mmr is not None)
 
     async def main() -> tuple[Outcome, Gate | None]:
-        gate = read_gate()
+        gate = gate_of(baseline, max_drop, stages=None if stages is None else named)
         settings = read_settings(config, assignments)
         configure_logs("warning" if settings.log.level == "info" else settings.log.level, "console")
         plan = Plan(
@@ -246,7 +226,7 @@ def evaluate(
             coarse=coarse,
             depth=top,
             whole=whole,
-            lexical=_lexical(
+            lexical=lexical_of(
                 settings.collections.language,
                 language=language,
                 k1=k1,
@@ -268,7 +248,7 @@ def evaluate(
                 cache=cache or cache_folder(settings),
                 progress=bar,
                 variants={
-                    each: read_settings(config, [*(assignments or []), *_assignments(each)])
+                    each: read_settings(config, [*(assignments or []), *assignments_of(each)])
                     for each in variant or ()
                 },
             )
@@ -280,54 +260,5 @@ def evaluate(
     else:
         print_report(outcome.report)
     print_warnings(outcome.report)
-    _finish(outcome, gate, run_dir)
-
-
-def _stages(given: str | None, *, rerank: bool, mmr: bool) -> tuple[str, ...]:
-    """Read the list of stages; the last one runs with a reranker or MMR behind it too, if asked."""
-    names = STAGES if given is None else given.split(",")
-    stages = [name.strip() for name in names if name.strip()]
-    last = stages[-1:]
-    for more in [name for name, asked in zip(ORDERED, (rerank, mmr), strict=True) if asked]:
-        stages += [f"{stage}+{more}" for stage in last if more not in stage.split("+")]
-    return tuple(dict.fromkeys(stages))
-
-
-def _finish(outcome: Outcome, gate: Gate | None, folder: Path | None) -> None:
-    """Write the files and judge, now that the figures are out; 2 goes before 1."""
-    failures, fallen = list(outcome.failures), False
-    try:
-        if folder is not None:
-            write_report(outcome.report, folder)
-    except GatewayError as exc:
-        failures.append(exc)
-    try:
-        if gate is not None:
-            verdict = gate.judge(outcome.report)
-            print_verdict(verdict, gate.max_drop)
-            fallen = bool(verdict.fallen)
-    except GatewayError as exc:
-        failures.append(exc)
-    for exc in failures:
-        print_error(exc)
-    if failures or fallen:
-        raise typer.Exit(ASKED_WRONGLY if failures else FAILED)
-
-
-def _assignments(variant: str) -> list[str]:
-    """Part a variant into its settings; a value may hold commas."""
-    parts = re.split(r",(?=[A-Za-z_.]+=)", variant)
-    if not all(part.partition("=")[1] for part in parts):
-        raise InvalidRequest(f"--variant wants KEY=VALUE[,KEY=VALUE], got {variant!r}")
-    return parts
-
-
-def _lexical(usual: str, **asked: Any) -> Lexical | None:
-    """Return how words are weighed where something of it was asked; `usual` is their language."""
-    given = {name: value for name, value in asked.items() if value is not None}
-    return replace(Lexical(usual), **given) if given else None
-
-
-def _require_share(max_drop: float | None) -> None:
-    if max_drop is not None and not 0 <= max_drop <= 1:
-        raise InvalidRequest(f"--max-drop is {max_drop}; measures lie within 0-1, take 0.01 or so")
+    if code := finish(outcome, gate, run_dir):
+        raise typer.Exit(code)

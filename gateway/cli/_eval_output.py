@@ -2,18 +2,21 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from gateway.cli.common import err, out
+from gateway.cli.common import ASKED_WRONGLY, FAILED, err, out, print_error
+from gateway.errors import GatewayError
 from gateway.evaluation.calibrating import lines_of
-from gateway.evaluation.gate import Regression
+from gateway.evaluation.gate import Gate, Verdict
 from gateway.evaluation.markdown import card_by_size, columns
+from gateway.evaluation.opening import Outcome
 from gateway.evaluation.results import PRIMARY, Comparison, Report, Run
-from gateway.evaluation.written import to_text
+from gateway.evaluation.written import to_text, write_report
 
 WIDTH: Final = 132
 """Columns of the table of runs: wider than some terminals, but never cut."""
@@ -97,14 +100,40 @@ def print_warnings(report: Report) -> None:
         err.print(text, markup=False)
 
 
-def print_regressions(found: Sequence[Regression], max_drop: float) -> None:
+def print_verdict(verdict: Verdict, max_drop: float) -> None:
     """The verdict of the gate on standard error."""
-    if not found:
-        err.print(f"[bold green]no regression[/]: nothing fell by more than {max_drop:g}")
-        return
-    err.print(f"[bold red]regression[/]: more than {max_drop:g} below the baseline")
-    for one in found:
+    runs = f"of {verdict.compared} runs" if verdict.compared > 1 else "of 1 run"
+    if verdict.fallen:
+        err.print(f"[bold red]regression[/]: more than {max_drop:g} below the baseline")
+    else:
+        err.print(f"[bold green]no regression[/]: nothing {runs} fell by more than {max_drop:g}")
+    for one in verdict.fallen:
         err.print(f"  {one}", markup=False)
+    if verdict.left_out:
+        err.print(
+            f"not compared: {', '.join(verdict.left_out)} of the baseline, which --stages leaves out",
+            markup=False,
+        )
+
+
+def finish(outcome: Outcome, gate: Gate | None, folder: Path | None) -> int:
+    """Write the files and judge, now that the figures are out; returns the exit code, 2 before 1."""
+    failures, fallen = list(outcome.failures), False
+    try:
+        if folder is not None:
+            write_report(outcome.report, folder)
+    except GatewayError as exc:
+        failures.append(exc)
+    try:
+        if gate is not None:
+            verdict = gate.judge(outcome.report)
+            print_verdict(verdict, gate.max_drop)
+            fallen = bool(verdict.fallen)
+    except GatewayError as exc:
+        failures.append(exc)
+    for exc in failures:
+        print_error(exc)
+    return ASKED_WRONGLY if failures else FAILED if fallen else 0
 
 
 def _runs(report: Report) -> Table:
@@ -128,14 +157,13 @@ def _whole(table: Table) -> Table:
 
 
 def _row(run: Run, names: Sequence[str]) -> list[str]:
-    lexical = run.by_words
     return [
         run.name,
-        "" if lexical else str(run.configuration.size),
+        "" if run.by_words else str(run.configuration.size),
         *(_figure(run, name) for name in names),
         f"{run.latency.p50_ms:.1f}",
         f"{run.latency.p95_ms:.1f}",
-        "" if lexical else f"{run.index.searched_bytes}",
+        str(run.index.searched_bytes),
     ]
 
 

@@ -129,12 +129,25 @@ async def ask(question: Callable[[], T]) -> T:
     return await asyncio.wrap_future(answer)
 
 
+def run_for_verdict(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a command whose code 1 is a verdict: whatever keeps it from one leaves with 2."""
+    try:
+        return run(main)
+    except typer.Exit as left:
+        raise typer.Exit(ASKED_WRONGLY if left.exit_code == FAILED else left.exit_code) from None
+
+
 def fail(exc: GatewayError) -> NoReturn:
     """Print an error and leave: 2 when the caller or operator must mend it, else 1."""
-    err.print(f"[bold red]error[/] ({exc.slug}): ", end="")
-    err.print(str(exc), markup=False)
+    print_error(exc)
     wrong = isinstance(exc, InvalidRequest | ConfigurationError)
     raise typer.Exit(ASKED_WRONGLY if wrong else FAILED) from None
+
+
+def print_error(exc: GatewayError) -> None:
+    """Print an error on standard error: its kind, then what happened and the remedy."""
+    err.print(f"[bold red]error[/] ({exc.slug}): ", end="")
+    err.print(str(exc), markup=False)
 
 
 def print_json(value: object) -> None:

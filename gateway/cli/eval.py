@@ -1,6 +1,5 @@
 """`gateway eval`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,23 +7,22 @@ import typer
 
 from gateway.cli._eval_output import (
     Bar,
+    finish,
     print_json_report,
-    print_regressions,
     print_report,
     print_warnings,
 )
-from gateway.cli.common import FAILED, Config, Json, Set, read_settings, run
-from gateway.domain.collections import AUTO, Lexical, Quantization
+from gateway.cli._eval_reading import assignments_of, gate_of, lexical_of, stages_of
+from gateway.cli.common import Config, Json, Set, read_settings, run_for_verdict
+from gateway.domain.collections import Lexical, Quantization
 from gateway.embedding.profile import Task
-from gateway.errors import InvalidRequest
-from gateway.evaluation.gate import MAX_DROP, Regression, load_baseline, regressions
-from gateway.evaluation.opening import Asked, evaluate_configured
+from gateway.evaluation.gate import MAX_DROP, Gate
+from gateway.evaluation.opening import Asked, Outcome, evaluate_configured
 from gateway.evaluation.plan import ALL_STAGES, DEPTH, MMR, STAGES, SWEPT, Plan
-from gateway.evaluation.results import Report
 from gateway.evaluation.scratch import cache_folder
-from gateway.evaluation.written import write_report
 from gateway.observability.logs import configure_logs
 
+_BM25 = Lexical()
 _INDEX = "What is searched"
 _GATE = "Choosing and gating"
 
@@ -32,11 +30,15 @@ _GATE = "Choosing and gating"
 def evaluate(
     dataset: Annotated[Path, typer.Argument(help="Golden set in BEIR layout: a folder or a .zip.")],
     split: Annotated[
-        str | None, typer.Option(help="Judgments to use: qrels/SPLIT.tsv [default: test].")
+        str | None, typer.Option(help="Judgments to use: qrels/SPLIT.tsv \\[default: test].")
     ] = None,
     stages: Annotated[
-        str, typer.Option(help=f"Stages to run, comma separated: {', '.join(ALL_STAGES)}.")
-    ] = ",".join(STAGES),
+        str | None,
+        typer.Option(
+            help=f"Stages to run, comma separated: {', '.join(ALL_STAGES)} "
+            f"\\[default: {','.join(STAGES)}]."
+        ),
+    ] = None,
     rerank: Annotated[
         bool, typer.Option("--rerank", help="Run the last stage with the reranker behind as well.")
     ] = False,
@@ -78,13 +80,33 @@ def evaluate(
         ),
     ] = False,
     language: Annotated[
-        str,
-        typer.Option(help="Language of stop words and stemmer.", rich_help_panel=_INDEX),
-    ] = AUTO,
+        str | None,
+        typer.Option(
+            help="Language of stop words and stemmer \\[default: collections.language].",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
+    k1: Annotated[
+        float | None,
+        typer.Option(
+            "--k1",
+            help=f"BM25: how much more a repeated word is worth \\[default: {_BM25.k1:g}].",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
+    b: Annotated[
+        float | None,
+        typer.Option(
+            "--b",
+            help=f"BM25: how much a long chunk is marked down, 0-1 \\[default: {_BM25.b:g}].",
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
     average_words: Annotated[
         float | None,
         typer.Option(
-            help="Words of an average chunk, for BM25 [default: 80].", rich_help_panel=_INDEX
+            help=f"Words of an average chunk, for BM25 \\[default: {_BM25.average_words:g}].",
+            rich_help_panel=_INDEX,
         ),
     ] = None,
     cache: Annotated[
@@ -92,7 +114,7 @@ def evaluate(
         typer.Option(
             metavar="DIR",
             help="Where vectors are kept, so that a run goes on where another ended "
-            "[default: evaluation/ under data_dir].",
+            "\\[default: evaluation/ under data_dir].",
             rich_help_panel=_INDEX,
         ),
     ] = None,
@@ -131,7 +153,7 @@ def evaluate(
         int | None,
         typer.Option(
             metavar="BYTES",
-            help="Budget of the recommendation: vector bytes that a search looks through.",
+            help="Budget of the recommendation: bytes of vectors and words that a search looks through.",
             rich_help_panel=_GATE,
         ),
     ] = None,
@@ -139,17 +161,18 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="An earlier --json: exit with 1 when a measure fell.",
+            help="An earlier --json: exit with 1 when a measure fell, with 2 when one is missing.",
             rich_help_panel=_GATE,
         ),
     ] = None,
     max_drop: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="How much a measure may fall below the baseline, or below the best of a sweep.",
+            help="How much a measure may fall below the baseline, or nDCG@10 below the best of a sweep "
+            f"\\[default: {MAX_DROP:g}].",
             rich_help_panel=_GATE,
         ),
-    ] = MAX_DROP,
+    ] = None,
     calibrate: Annotated[
         bool,
         typer.Option(
@@ -174,7 +197,7 @@ def evaluate(
     Indexes the set into a scratch store (your collections are not touched), searches it by every
     stage, and prints nDCG@10, recall, MRR and MAP with 95 % intervals. Needs the extra `eval`.
 
-    Exit codes: 0 measured, 1 worse than the baseline, 2 could not be measured or compared.
+    Exit codes: 0 measured, 1 worse than the baseline, 2 could not be measured, compared or written.
 
     Examples:
 
@@ -188,14 +211,14 @@ def evaluate(
 
       gateway eval ./my-set --sweep --max-bytes-per-chunk 1024 --run-dir sweep/
     """
+    named = stages_of(stages, rerank=rerank, mmr=mmr is not None)
 
-    async def main() -> tuple[Report, Sequence[Regression]]:
-        _require_share(max_drop)
-        before = None if baseline is None else load_baseline(baseline)
+    async def main() -> tuple[Outcome, Gate | None]:
+        gate = gate_of(baseline, max_drop, stages=None if stages is None else named)
         settings = read_settings(config, assignments)
         configure_logs("warning" if settings.log.level == "info" else settings.log.level, "console")
         plan = Plan(
-            stages=_stages(stages, rerank=rerank, mmr=mmr is not None),
+            stages=named,
             mmr=MMR if mmr is None else mmr,
             rerank_candidates=settings.rerank.candidates,
             sizes=tuple(dict.fromkeys(size or ())),
@@ -203,7 +226,13 @@ def evaluate(
             coarse=coarse,
             depth=top,
             whole=whole,
-            lexical=_lexical(language, average_words),
+            lexical=lexical_of(
+                settings.collections.language,
+                language=language,
+                k1=k1,
+                b=b,
+                average_words=average_words,
+            ),
             task=task,
             collection=collection,
             sweep=sweep,
@@ -212,49 +241,24 @@ def evaluate(
             calibrate=calibrate,
         )
         with Bar() as bar:
-            report = await evaluate_configured(
+            outcome = await evaluate_configured(
                 settings,
-                Asked(dataset, split, limit_queries),
+                Asked(dataset, split, limit_queries, gate, run_dir),
                 plan,
                 cache=cache or cache_folder(settings),
                 progress=bar,
                 variants={
-                    each: read_settings(config, [*(assignments or []), *each.split(",")])
+                    each: read_settings(config, [*(assignments or []), *assignments_of(each)])
                     for each in variant or ()
                 },
             )
-        fallen = () if before is None else regressions(report, before, max_drop=max_drop)
-        if run_dir is not None:
-            write_report(report, run_dir)
-        return report, fallen
+        return outcome, gate
 
-    report, fallen = run(main)
+    outcome, gate = run_for_verdict(main)
     if as_json:
-        print_json_report(report)
+        print_json_report(outcome.report)
     else:
-        print_report(report)
-    print_warnings(report)
-    if baseline is not None:
-        print_regressions(fallen, max_drop)
-    if fallen:
-        raise typer.Exit(FAILED)
-
-
-def _stages(given: str, *, rerank: bool, mmr: bool) -> tuple[str, ...]:
-    """Read the list of stages; the last one runs with a reranker or MMR behind it too, if asked."""
-    stages = [part.strip() for part in given.split(",") if part.strip()]
-    last = stages[-1:]
-    stages += [f"{stage}+rerank" for stage in last if rerank]
-    stages += [f"{stage}+mmr" for stage in last if mmr]
-    return tuple(dict.fromkeys(stages))
-
-
-def _lexical(language: str, average_words: float | None) -> Lexical:
-    if average_words is None:
-        return Lexical(language)
-    return Lexical(language, average_words=average_words)
-
-
-def _require_share(max_drop: float) -> None:
-    if not 0 <= max_drop <= 1:
-        raise InvalidRequest(f"--max-drop is {max_drop}; measures lie within 0-1, take 0.01 or so")
+        print_report(outcome.report)
+    print_warnings(outcome.report)
+    if code := finish(outcome, gate, run_dir):
+        raise typer.Exit(code)

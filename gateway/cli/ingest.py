@@ -54,10 +54,10 @@ def ingest(
     ] = None,
     chunk_tokens: Annotated[
         int | None,
-        typer.Option(help="Most tokens of a chunk, prompt and title too [default: 256]."),
+        typer.Option(help="Most tokens of a chunk, prompt and title too \\[default: 256]."),
     ] = None,
     overlap_tokens: Annotated[
-        int | None, typer.Option(help="Tokens that neighbouring chunks share [default: 0].")
+        int | None, typer.Option(help="Tokens that neighbouring chunks share \\[default: 0].")
     ] = None,
     allow_prompted: AllowPrompted = False,
     as_json: Json = False,

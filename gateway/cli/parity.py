@@ -1,13 +1,13 @@
 """`gateway parity` and `gateway parity record`."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 
 from gateway.cli._parity_output import Telling, print_report, write_files
-from gateway.cli.common import ASKED_WRONGLY, FAILED, Config, Set, err, fail, read_settings, run
+from gateway.cli.common import FAILED, Config, Set, err, fail, read_settings, run_for_verdict
 from gateway.domain.recording import Recording
 from gateway.embedding.profile import ModelProfile
 from gateway.errors import ConfigurationError
@@ -27,8 +27,6 @@ from gateway.parity.opening import (
 from gateway.parity.report import Report
 from gateway.parity.truth import record as record_reference
 from gateway.settings import Settings
-
-T = TypeVar("T")
 
 app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
 
@@ -120,7 +118,7 @@ def parity(
             )
             return await run_parity(openings, truth, profile, dtype=dtype, progress=progress)
 
-    report = _compared(main)
+    report = run_for_verdict(main)
     write_files(report, as_json=as_json, junit=junit, html=html)
     if as_json is None or str(as_json) != "-":
         print_report(report)
@@ -164,7 +162,7 @@ def record(
                 require_prompts(encoder.prompts, profile)
                 return await record_reference(encoder, profile, progress, brief=brief)
 
-    recording = _compared(main)
+    recording = run_for_verdict(main)
     try:
         recording.save(out)
     except OSError as exc:
@@ -198,11 +196,3 @@ def _openings(
     if gateway is not None:
         openings.append(gateway_candidate(gateway, profile.name, api_key))
     return openings or [configured_candidate(settings)]
-
-
-def _compared(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run; whatever keeps it from comparing leaves with 2."""
-    try:
-        return run(main)
-    except typer.Exit as left:
-        raise typer.Exit(ASKED_WRONGLY if left.exit_code == FAILED else left.exit_code) from None

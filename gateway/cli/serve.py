@@ -12,8 +12,10 @@ from gateway.observability.logs import configure_logs
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to bind [default: 127.0.0.1].")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to bind [default: 8080].")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to bind \\[default: 127.0.0.1].")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to bind \\[default: 8080].")] = None,
     config: Config = None,
     assignments: Set = None,
 ) -> None:

@@ -8,6 +8,8 @@ from gateway.domain.collections import CollectionSpec, Quantization
 
 FLOAT: Final = 4
 """Bytes of a float32."""
+WORD: Final = 8
+"""Bytes of a word of a chunk in an index by words: which chunk, and what the word is worth in it."""
 LINKS: Final = 16
 """Neighbours of a chunk in a layer of the graph (HNSW's m); in the lowest layer twice as many."""
 BITS: Final[Mapping[Quantization, float]] = {

@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.plan import Plan
-from gateway.evaluation.recommend import recommend
+from gateway.evaluation.recommend import best_of, recommend
 from gateway.evaluation.results import (
     PRIMARY,
     Comparison,
@@ -18,7 +18,7 @@ from gateway.evaluation.results import (
     Run,
 )
 from gateway.evaluation.statistics import compare
-from gateway.evaluation.told import warnings_of
+from gateway.evaluation.told import over_budget, warnings_of
 from gateway.observability.versions import own_versions, package_versions
 
 COMPARED: Final = (PRIMARY, "recall@100")
@@ -40,10 +40,12 @@ def report_of(
 ) -> Report:
     """Put the runs of all parts side by side: compare them, and recommend one where there is choice."""
     runs = tuple(run for part in parts for run in part.runs)
-    several = plan.indexed or len(plan.sizes) > 1 or len(parts) > 1
-    advice = recommend(runs, max_drop=plan.max_drop, max_bytes_per_chunk=plan.max_bytes_per_chunk)
+    several = plan.several or len(parts) > 1
+    budget = plan.max_bytes_per_chunk
+    advice = recommend(runs, max_drop=plan.max_drop, max_bytes_per_chunk=budget)
+    told = [] if budget is None or advice is not None else [over_budget(runs, budget)]
     return Report(
-        dataset=_dataset(golden),
+        dataset=dataset_of(golden),
         runs=runs,
         depth=plan.depth,
         comparisons=_comparisons(runs, neighbours=not several),
@@ -52,7 +54,7 @@ def report_of(
         warnings=warnings_of(
             golden,
             sum((part.warned for part in parts), Counter[str]()),
-            [text for part in parts for text in part.told],
+            [*told, *(text for part in parts for text in part.told)],
         ),
         versions={**own_versions(), **package_versions(_LIBRARIES)},
         seconds=seconds,
@@ -61,7 +63,7 @@ def report_of(
 
 def _comparisons(runs: Sequence[Run], *, neighbours: bool) -> tuple[Comparison, ...]:
     """The best run against every other; with `neighbours` each against the one before as well."""
-    best = max(runs, key=lambda run: run.metrics[PRIMARY])
+    best = best_of(runs)
     pairs = {frozenset((best.name, run.name)): (best, run) for run in runs if run is not best}
     if neighbours:
         pairs |= {frozenset((a.name, b.name)): (b, a) for a, b in pairwise(runs)}
@@ -73,7 +75,8 @@ def _comparisons(runs: Sequence[Run], *, neighbours: bool) -> tuple[Comparison, 
     )
 
 
-def _dataset(golden: GoldenSet) -> Dataset:
+def dataset_of(golden: GoldenSet) -> Dataset:
+    """Return the facts of a golden set."""
     return Dataset(
         name=golden.name,
         split=golden.split,

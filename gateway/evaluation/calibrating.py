@@ -46,13 +46,12 @@ class Judged:
 
 
 def calibrate(runs: Sequence[Run]) -> tuple[Calibrated, ...]:
-    """Calibrate the score of every mode that there is a run of, plain or reranked.
+    """Calibrate the scores of every run by a mode, plain or reranked.
 
     Raises:
         InvalidRequest: too few judged hits to fit anything.
     """
-    kinds = {stage: run for run in runs if (stage := run.configuration.stage) in CALIBRATED}
-    return tuple(_calibrated(stage, run) for stage, run in kinds.items())
+    return tuple(_calibrated(run) for run in runs if run.configuration.stage in CALIBRATED)
 
 
 def judged_hits(run: Run) -> Judged:
@@ -104,19 +103,20 @@ def _corners(scores: Floats, heights: Floats) -> NDArray[np.int64]:
     return ends[np.unique(np.linspace(0, len(ends) - 1, MOST_POINTS).round().astype(int))]
 
 
-def _calibrated(stage: str, run: Run) -> Calibrated:
+def _calibrated(run: Run) -> Calibrated:
     judged, options = judged_hits(run), run.configuration.options
     relevant = int(judged.relevant.sum())
     if len(judged.scores) < LEAST_HITS or relevant < LEAST_RELEVANT:
         raise InvalidRequest(
-            f"{len(judged.scores)} hits of {stage} search with {relevant} relevant ones are too few "
+            f"{len(judged.scores)} hits of {run.name} search with {relevant} relevant ones are too few "
             f"to calibrate: it takes {LEAST_HITS} and {LEAST_RELEVANT}; judge more queries (gateway "
             "golden new)",
             field="calibrate",
         )
     told = _held_out(judged)
     return Calibrated(
-        stage=stage,
+        run=run.name,
+        stage=run.configuration.stage,
         calibration=replace(
             fit(judged),
             task=str(options.get("task", Task.QUERY)),
@@ -162,7 +162,7 @@ async def keep(store: VectorStore, name: str, found: Sequence[Calibrated]) -> No
 def lines_of(found: Sequence[Calibrated]) -> list[str]:
     """Return what to tell of each calibration."""
     return [
-        f"{one.stage}: {one.calibration.judged} hits, {len(one.calibration.scores)} points; on "
+        f"{one.run}: {one.calibration.judged} hits, {len(one.calibration.scores)} points; on "
         f"held-out queries Brier score {one.brier:.4f}, expected calibration error {one.error:.4f}"
         for one in found
     ]

@@ -5,13 +5,14 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from gateway.bootstrap import Runtime
-from gateway.domain.collections import CollectionSpec
+from gateway.domain.collections import CollectionSpec, Lexical
 from gateway.domain.documents import chunk_id
 from gateway.errors import InvalidGoldenSet, InvalidRequest
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.indexing import Indexed, ingest, ingest_whole
 from gateway.evaluation.plan import Plan, Progress, needs_words
 from gateway.evaluation.results import Index
+from gateway.evaluation.told import counted
 
 SCRATCH: Final = "evaluation"
 
@@ -24,7 +25,8 @@ async def searched_collection(
     if plan.collection is not None:
         yield await _existing(runtime, golden, plan)
         return
-    spec = runtime.collections.spec(SCRATCH, size=size, lexical=plan.lexical, coarse=plan.coarse)
+    lexical = plan.lexical or Lexical(runtime.settings.collections.language)
+    spec = runtime.collections.spec(SCRATCH, size=size, lexical=lexical, coarse=plan.coarse)
     try:
         how = ingest_whole if plan.whole else ingest
         made = await how(runtime, golden, spec, progress)
@@ -82,12 +84,13 @@ def _problems(made: Indexed) -> list[str]:
     told: list[str] = []
     if made.failures:
         told.append(
-            f"{made.failures} documents could not be indexed and count as not found; the first: "
-            + "; ".join(made.failed)
+            f"{counted(made.failures, 'document', 'documents')} could not be indexed, not found by any "
+            "search; the first: " + "; ".join(made.failed)
         )
     if made.truncated:
         told.append(
-            f"{made.truncated} documents were cut at the model's limit, as --whole allows: "
+            f"{counted(made.truncated, 'document was', 'documents were')} cut at the model's limit, as "
+            "--whole allows: "
             f"{made.truncated_tokens} tokens were lost"
         )
     return told

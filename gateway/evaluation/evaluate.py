@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from gateway.bootstrap import Runtime
 from gateway.domain.collections import CollectionSpec, Quantization
 from gateway.domain.footprint import FLOAT, footprint
-from gateway.errors import InvalidRequest
 from gateway.evaluation.assembling import Part, report_of
+from gateway.evaluation.checking import require_possible, sizes_of
 from gateway.evaluation.collection import searched_collection
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.plan import EXACT, Plan, Progress, parse_stage, silent
@@ -21,7 +21,8 @@ from gateway.evaluation.results import (
     Run,
 )
 from gateway.evaluation.searching import Searcher
-from gateway.evaluation.told import hidden_by_depth, unlike_users, worse_together
+from gateway.evaluation.told import hidden_by_depth, not_kept, unlike_users, worse_together
+from gateway.evaluation.words import word_bytes
 from gateway.retrieval.query import Mode
 
 
@@ -45,25 +46,27 @@ async def evaluate_part(
     runtime: Runtime, golden: GoldenSet, plan: Plan, progress: Progress, *, variant: str = ""
 ) -> Part:
     """Run the plan over one runtime, as `evaluate` does; `variant` marks its runs."""
-    _require_reranker(runtime, plan)
+    profile = runtime.embedder.profile
+    require_possible(plan, profile, reranks=runtime.reranker is not None)
     searcher = Searcher(runtime, golden, plan, progress)
     runs: list[Run] = []
     told: list[str] = []
-    for size in _sizes(runtime, plan):
+    for size in sizes_of(plan, profile, runtime.settings.size):
         async with searched_collection(runtime, golden, plan, size, progress) as found:
             spec, index, problems = found
             told += problems
+            words = await word_bytes(runtime.store, spec)
             await searcher.warm(spec.size)
             async for tuned, indexed in _tuned(runtime, plan, spec):
                 for stage in _stages(plan, spec.size, runs):
                     configuration = marked(
                         _configuration(runtime, plan, tuned, stage, indexed=indexed), variant
                     )
-                    sized = replace(index, **_bytes(tuned, stage, indexed=indexed))
+                    sized = replace(index, **_bytes(tuned, stage, words, indexed=indexed))
                     told += hidden_by_depth(plan, configuration, sized)
                     runs.append(await searcher.run(spec.name, configuration, sized))
     told += worse_together(runs)
-    told += unlike_users(plan, reranks=runtime.reranker is not None)
+    told += unlike_users(plan, reranks=runtime.reranker is not None) + not_kept(plan)
     return Part(tuple(runs), tuple(told), searcher.warnings, _published(runtime))
 
 
@@ -73,30 +76,6 @@ def marked(configuration: Configuration, variant: str) -> Configuration:
         return configuration
     options = {**configuration.options, VARIANT: variant}
     return replace(configuration, name=f"{configuration.name} ({variant})", options=options)
-
-
-def _require_reranker(runtime: Runtime, plan: Plan) -> None:
-    """Refuse a stage that reranks where nothing does, before anything is indexed."""
-    for stage in plan.stages:
-        if parse_stage(stage).rerank and runtime.reranker is None:
-            raise InvalidRequest(
-                f"stage {stage!r} needs a reranker and none is configured: set rerank.urls "
-                "(GATEWAY_RERANK__URLS) or rerank.kind=local, or leave the stage out"
-            )
-
-
-def _sizes(runtime: Runtime, plan: Plan) -> Sequence[int | None]:
-    if plan.collection is not None and (plan.sizes or plan.indexed or plan.coarse):
-        raise InvalidRequest(
-            f"collection {plan.collection!r} has its own size and form; leave --size, --coarse, "
-            "--quantization and --sweep out, or leave --collection out to index the set in any form"
-        )
-    profile = runtime.embedder.profile
-    for size in plan.sizes:
-        profile.require_size(size)
-    if not plan.sweep or plan.sizes:
-        return plan.sizes or (None,)
-    return [size for size in profile.sizes if plan.coarse is None or size > plan.coarse]
 
 
 async def _tuned(
@@ -128,11 +107,19 @@ def _stages(plan: Plan, size: int, runs: Sequence[Run]) -> list[str]:
     return [stage for stage in plan.stages if stage not in done]
 
 
-def _bytes(spec: CollectionSpec, stage: str, *, indexed: bool) -> dict[str, int]:
-    """Vector bytes of a chunk that are looked through, and all that are stored."""
+def _bytes(spec: CollectionSpec, stage: str, words: int, *, indexed: bool) -> dict[str, int]:
+    """Bytes of a chunk that a stage looks through, and all that are stored; `words` are those of words."""
     found = footprint(spec, indexed=indexed)
-    searched = FLOAT * spec.size if parse_stage(stage).base == EXACT else found.searched
-    return {"searched_bytes": searched, "stored_bytes": found.total}
+    searched = {
+        EXACT: FLOAT * spec.size,
+        Mode.DENSE: found.searched,
+        Mode.LEXICAL: words,
+        Mode.HYBRID: found.searched + words,
+    }
+    return {
+        "searched_bytes": searched[parse_stage(stage).base],
+        "stored_bytes": found.total + words,
+    }
 
 
 def _configuration(
@@ -146,7 +133,7 @@ def _configuration(
         "dtype": info.quantization or info.dtype,
         "store": runtime.settings.store_kind,
         "chunks": "whole" if plan.whole else f"up to {budget} tokens",
-        "language": None if lexical is None else lexical.language,
+        **({"language": None} if lexical is None else asdict(lexical)),
     }
     if plan.collection is not None:
         options |= {"collection": plan.collection, "chunks": None}

@@ -5,7 +5,7 @@ from html import escape
 
 from gateway.evaluation.markdown import columns
 from gateway.evaluation.plots import intervals, quality_against_bytes, reliability, won_and_lost
-from gateway.evaluation.recommend import frontier
+from gateway.evaluation.recommend import best_of, frontier
 from gateway.evaluation.results import PRIMARY, Calibrated, Comparison, Report, Run
 from gateway.pages import facts_table, figure, page
 
@@ -25,7 +25,7 @@ def html_page(report: Report) -> str:
 
 
 def _head(report: Report) -> str:
-    data, best = report.dataset, _best(report)
+    data, best = report.dataset, best_of(report.runs)
     advice = report.recommendation
     told = (
         f"<p>Recommended: <b>{escape(advice.run)}</b>. {escape(advice.why)}.</p>"
@@ -45,14 +45,10 @@ def _warnings(report: Report) -> str:
     return "".join(f'<p class="cause">{escape(text)}</p>' for text in report.warnings)
 
 
-def _best(report: Report) -> Run:
-    return max(report.runs, key=lambda run: run.metrics[PRIMARY])
-
-
 def _runs(report: Report) -> str:
     names = columns(report)
     heads = ["run", "size", *names, "p50 ms", "p95 ms", "bytes/chunk"]
-    best = _best(report)
+    best = best_of(report.runs)
     rows = "".join(_row(run, names, best=run is best) for run in report.runs)
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     return (
@@ -64,28 +60,26 @@ def _runs(report: Report) -> str:
 
 
 def _row(run: Run, names: Sequence[str], *, best: bool) -> str:
-    words = run.configuration.stage.startswith("lexical")  # no vector is searched
-    cells = ["" if words else str(run.configuration.size)]
+    cells = ["" if run.by_words else str(run.configuration.size)]
     for name in names:
         value = run.metrics.get(name)
         spread = run.intervals.get(name) if name == PRIMARY else None
         half = "" if spread is None else f" ± {(spread.high - spread.low) / 2:.3f}"
         cells.append("" if value is None else f"{value:.4f}{half}")
     latency = run.latency
-    size = "" if words else str(run.index.searched_bytes)
-    cells += [f"{latency.p50_ms:.1f}", f"{latency.p95_ms:.1f}", size]
+    searched = str(run.index.searched_bytes)
+    cells += [f"{latency.p50_ms:.1f}", f"{latency.p95_ms:.1f}", searched]
     shown = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
     kind = ' class="best"' if best else ""
     return f"<tr{kind}><th>{escape(run.name)}</th>{shown}</tr>"
 
 
 def _pictures(report: Report) -> str:
-    having = [run for run in report.runs if not run.configuration.stage.startswith("lexical")]
-    edge = frontier(having)
-    drawn = [figure(intervals(report.runs), f"{PRIMARY} of each run", "with its 95 % interval")]
-    if len({run.index.searched_bytes for run in having}) > 1:
+    runs, edge = report.runs, frontier(report.runs)
+    drawn = [figure(intervals(runs), f"{PRIMARY} of each run", "with its 95 % interval")]
+    if len({run.index.searched_bytes for run in runs}) > 1:
         told = "the line joins the runs that no other one beats in both"
-        drawn.append(figure(quality_against_bytes(having, edge), "Quality against bytes", told))
+        drawn.append(figure(quality_against_bytes(runs, edge), "Quality against bytes", told))
     for one in report.comparisons:
         if one.metric == PRIMARY:
             drawn.append(_compared(report, one))
@@ -120,7 +114,7 @@ def _calibrated(found: Sequence[Calibrated]) -> str:
     drawn = "".join(
         figure(
             reliability(one.calibration.scores, one.calibration.probabilities),
-            f"Probability of relevance by score, {one.stage}",
+            f"Probability of relevance by score, {one.run}",
             f"{one.calibration.judged} hits; on held-out queries: Brier score {one.brier:.4f}, "
             f"expected calibration error {one.error:.4f}",
         )

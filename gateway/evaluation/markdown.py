@@ -60,14 +60,13 @@ def _row(run: Run, names: Sequence[str]) -> list[str]:
     spread = run.intervals[PRIMARY]
     figures[0] += f" ({spread.low:.3f}-{spread.high:.3f})"
     latency, index = run.latency, run.index
-    lexical = run.by_words
     return [
         run.name,
-        "" if lexical else str(run.configuration.size),
+        "" if run.by_words else str(run.configuration.size),
         *figures,
         f"{latency.p50_ms:.1f}",
         f"{latency.p95_ms:.1f}",
-        "" if lexical else str(index.searched_bytes),
+        str(index.searched_bytes),
         str(index.chunks),
     ]
 

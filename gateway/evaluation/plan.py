@@ -1,7 +1,7 @@
 """What an evaluation is asked to do."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from gateway.domain.collections import Lexical, Quantization, Tuning
@@ -43,7 +43,8 @@ class Plan:
     `quantizations` how vectors are searched (as a new collection is when empty).
     `coarse` is the size of short vectors to store beside, for a first pass. `depth` is how many
     documents of a ranking are kept. `whole` embeds every document as one text,
-    its end cut off where the model's limit is, as publishers of figures do. `collection` is an
+    its end cut off where the model's limit is, as publishers of figures do. `lexical` says how words
+    are weighed (None: as in a new collection). `collection` is an
     existing one to search instead of indexing the corpus. `sweep` takes every size of the model, and
     some quantisations, and recommends a run that is within `max_drop` of the best and within `max_bytes_per_chunk`.
     `calibrate` fits scores to probabilities of relevance.
@@ -55,7 +56,7 @@ class Plan:
     coarse: int | None = None
     depth: int = DEPTH
     whole: bool = False
-    lexical: Lexical = field(default_factory=Lexical)
+    lexical: Lexical | None = None
     task: str = Task.QUERY
     rerank_candidates: int = 50
     mmr: float = MMR
@@ -75,11 +76,41 @@ class Plan:
             raise InvalidRequest(f"no stage to run; take some of {', '.join(ALL_STAGES)}")
         for stage in self.stages:
             parse_stage(stage)
+        if self.max_bytes_per_chunk is not None and self.max_bytes_per_chunk < 1:
+            raise InvalidRequest(
+                f"--max-bytes-per-chunk is {self.max_bytes_per_chunk}; take 1 or more"
+            )
+        if not 0 <= self.mmr <= 1:
+            raise InvalidRequest(f"--mmr is {self.mmr}; take 0-1, 1 for relevance alone")
+        if self.collection is not None:
+            self._require_as_it_is(self.collection)
+
+    def _require_as_it_is(self, collection: str) -> None:
+        """Refuse what only an index of the evaluation's own can be asked for."""
+        asked = {
+            "--size": self.sizes,
+            "--coarse": self.coarse,
+            "--quantization": self.quantizations,
+            "--sweep": self.sweep,
+            "--whole": self.whole,
+            "--language, --k1, --b and --average-words": self.lexical,
+        }
+        if given := [name for name, value in asked.items() if value]:
+            raise InvalidRequest(
+                f"collection {collection!r} has its own size and form, and its words are weighed "
+                f"already; leave {', '.join(given)} out, or leave --collection out to index the set in "
+                "any form"
+            )
 
     @property
     def indexed(self) -> bool:
         """Tell whether small collections are to be indexed as large ones are."""
         return self.sweep or bool(self.quantizations)
+
+    @property
+    def several(self) -> bool:
+        """Tell whether there are forms of an index to choose from."""
+        return self.indexed or len(self.sizes) > 1
 
     @property
     def kinds(self) -> tuple[Quantization, ...]:
@@ -98,6 +129,11 @@ class Stage:
     @property
     def mode(self) -> Mode:
         return Mode.DENSE if self.base == EXACT else Mode(self.base)
+
+    @property
+    def by_words(self) -> bool:
+        """Tell a search by words alone."""
+        return self.base == Mode.LEXICAL
 
 
 def parse_stage(name: str) -> Stage:

@@ -15,26 +15,30 @@ def recommend(
 ) -> Recommendation | None:
     """Recommend the run with the fewest bytes that is within `max_drop` of the best.
 
-    Bytes are those of the vectors that a search looks through. With `max_bytes_per_chunk` only runs
-    within it are looked at, and where none of them is close to the best, the best of them is taken.
-    Runs by words alone have no vectors and are no candidates. None: there is nothing to choose from.
+    Bytes are those that a search looks through: vectors, words, or both. With `max_bytes_per_chunk`
+    only runs within it are taken, and where none of them is close to the best, the best of them.
+    None: none fits.
     """
-    having = [run for run in runs if not run.by_words]
-    within = [r for r in having if _fits(r, max_bytes_per_chunk)]
+    within = [run for run in runs if _fits(run, max_bytes_per_chunk)]
     if not within:
         return None
-    best = max(having, key=_quality)
+    best = best_of(runs)
     drop = MAX_DROP if max_drop is None else max_drop
     close = [run for run in within if _quality(run) >= _quality(best) - drop]
-    chosen = min(close, key=_cost) if close else max(within, key=_quality)
+    chosen = min(close, key=_cost) if close else best_of(within)
     return Recommendation(
         run=chosen.name,
         why=_why(chosen, best, drop, max_bytes_per_chunk, close=bool(close)),
         metric=PRIMARY,
         max_drop=drop,
         max_bytes_per_chunk=max_bytes_per_chunk,
-        frontier=frontier(having),
+        frontier=frontier(runs),
     )
+
+
+def best_of(runs: Sequence[Run]) -> Run:
+    """Return the run with the highest nDCG@10; of equals the one with the fewest bytes."""
+    return max(runs, key=lambda run: (_quality(run), -run.index.searched_bytes))
 
 
 def frontier(runs: Sequence[Run]) -> tuple[str, ...]:

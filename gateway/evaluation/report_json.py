@@ -70,7 +70,9 @@ def report_from_json(data: Mapping[str, Any]) -> Report:
 
 def _calibrated_from(data: Mapping[str, Any]) -> Calibrated:
     fitted = Calibration.from_json(data["calibration"])
-    return Calibrated(data["stage"], fitted, data["brier"], data["error"])
+    return Calibrated(
+        data.get("run", data["stage"]), data["stage"], fitted, data["brier"], data["error"]
+    )
 
 
 def _run(run: Run) -> dict[str, Any]:

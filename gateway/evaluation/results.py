@@ -69,8 +69,8 @@ class Latency:
 class Index:
     """What is searched. `tokens` were read by the model to make it, `truncated_tokens` were lost.
 
-    `searched_bytes` are the vector bytes a chunk has in what a search looks through (its quantised
-    or short copy where there is one), `stored_bytes` all vector bytes of a chunk; words not counted.
+    `searched_bytes` are the bytes a chunk has in what a search looks through: its quantised or short
+    copy where there is one, its words, or both. `stored_bytes` are all of its vectors and words.
     """
 
     documents: int
@@ -82,7 +82,7 @@ class Index:
 
     @property
     def bytes(self) -> int:
-        """Vector bytes of the whole index."""
+        """Bytes of all vectors and words."""
         return self.chunks * self.stored_bytes
 
 
@@ -104,9 +104,16 @@ class Configuration:
     options: Mapping[str, Option] = field(default_factory=lambda: NO_OPTIONS)
 
     @property
+    def by_words(self) -> bool:
+        """Tell a search by words alone: the form of vectors is nothing to it."""
+        return self.stage.startswith("lexical")
+
+    @property
     def key(self) -> tuple[Option, ...]:
         """What makes it comparable with a run of an earlier report, whatever the model."""
         variant = self.options.get(VARIANT)
+        if self.by_words:
+            return (self.stage, variant)
         return (self.stage, self.size, self.quantization, self.coarse, variant)
 
 
@@ -131,8 +138,8 @@ class Run:
 
     @property
     def by_words(self) -> bool:
-        """Tell a run by words alone, which has no vectors and no size."""
-        return self.configuration.stage.startswith("lexical")
+        """Tell a run by words alone, which has no vector size."""
+        return self.configuration.by_words
 
     def per_query(self, metric: str) -> dict[str, float]:
         """One measure of every query that has it, by query id."""
@@ -198,12 +205,13 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A calibration of one stage's scores, with its errors on queries that were held out.
+    """A calibration of the scores of one run by a stage, with its errors on held-out queries.
 
     `brier` is the mean squared distance between probability and outcome, `error` the expected
     calibration error: how far apart the two are on average in ten bins (Guo et al., 2017).
     """
 
+    run: str
     stage: str
     calibration: Calibration
     brier: float

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.plan import Plan, parse_stage
 from gateway.evaluation.results import PRIMARY, Configuration, Index, Run
 from gateway.evaluation.statistics import compare
+from gateway.retrieval.query import Mode
 
 FEW: Final = 50
 """Fewer queries than this make wide intervals."""
@@ -23,17 +25,24 @@ def warnings_of(
     told = list(dict.fromkeys(problems))
     queries = len(golden.queries)
     if golden.unjudged:
-        told.append(f"{len(golden.unjudged)} queries have no judgment: left out of every mean")
+        some = counted(len(golden.unjudged), "query has", "queries have")
+        told.append(f"{some} no judgment: left out of every mean")
     if golden.hopeless:
-        told.append(
-            f"{len(golden.hopeless)} judged queries have no relevant document: left out of every mean"
-        )
+        some = counted(len(golden.hopeless), "judged query has", "judged queries have")
+        told.append(f"{some} no relevant document: left out of every mean")
     if golden.empty:
-        told.append(f"{golden.empty} documents have no text: they can never be found")
+        some = counted(golden.empty, "document has", "documents have")
+        told.append(f"{some} no text, and can never be found")
     if queries < FEW:
-        told.append(f"{queries} queries are few: look at the intervals before the means")
+        some = counted(queries, "query is", "queries are")
+        told.append(f"{some} few: look at the intervals before the means")
     told += [f"{count} of {queries} queries: {text}" for text, count in _summed(searched)]
     return tuple(told)
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number with the words for so many."""
+    return f"{number} {one if number == 1 else many}"
 
 
 def unlike_users(plan: Plan, *, reranks: bool) -> list[str]:
@@ -44,6 +53,25 @@ def unlike_users(plan: Plan, *, reranks: bool) -> list[str]:
         "a reranker is configured, so searches rerank unless told otherwise, and their scores were "
         "not calibrated: add stages like hybrid+rerank"
     ]
+
+
+def not_kept(plan: Plan) -> list[str]:
+    """Say so where calibrations are made for no collection."""
+    if not plan.calibrate or plan.collection is not None:
+        return []
+    return [
+        "the calibrations are reported and not kept, as they are of no collection of yours: give "
+        "--collection to keep them with one"
+    ]
+
+
+def over_budget(runs: Sequence[Run], budget: int) -> str:
+    """Say that no run is within a budget of bytes, and how much it would take."""
+    least = min(runs, key=lambda run: run.index.searched_bytes)
+    return (
+        f"nothing is recommended: no run looks through {budget} bytes a chunk or fewer; the smallest, "
+        f"{least.name}, takes --max-bytes-per-chunk {least.index.searched_bytes}"
+    )
 
 
 def hidden_by_depth(plan: Plan, configuration: Configuration, index: Index) -> list[str]:
@@ -61,21 +89,29 @@ def hidden_by_depth(plan: Plan, configuration: Configuration, index: Index) -> l
 
 
 def worse_together(runs: Sequence[Run]) -> list[str]:
-    """Say so where one half alone ranks better than hybrid search, beyond chance."""
-    found = {run.name: run for run in runs}
-    if "hybrid" not in found:
-        return []
+    """Say so where one half alone ranks better than hybrid search of the same form, beyond chance."""
+    found = {run.configuration.key: run for run in runs}
+    hybrid = [run for run in runs if parse_stage(run.configuration.stage).base == Mode.HYBRID]
     told: list[str] = []
-    for name in ("dense", "lexical"):
-        if name not in found:
-            continue
-        test = compare(found[name], found["hybrid"], PRIMARY)
-        if test.difference > 0 and test.p_value < _CHANCE:
+    for mode in (Mode.DENSE, Mode.LEXICAL):
+        pairs = [(found.get(_half(run.configuration, mode).key), run) for run in hybrid]
+        tests = [compare(half, run, PRIMARY) for half, run in pairs if half is not None]
+        beaten = [test for test in tests if test.difference > 0 and test.p_value < _CHANCE]
+        if beaten:
+            worst = max(beaten, key=lambda test: test.difference)
+            more = f" and {len(beaten) - 1} more" if len(beaten) > 1 else ""
             told.append(
-                f"{name} search alone ranks better than hybrid ({PRIMARY} {test.difference:+.4f}, p = "
-                f"{test.p_value:.2g}): search by mode {name}, or mend the other half"
+                f"{mode.value} search alone ranks better than {worst.against}{more} ({PRIMARY} "
+                f"{worst.difference:+.4f}, p = {worst.p_value:.2g}): search by mode {mode.value}, or "
+                "mend the other half"
             )
     return told
+
+
+def _half(hybrid: Configuration, mode: Mode) -> Configuration:
+    """Return the configuration that searches by one mode and is like a hybrid one otherwise."""
+    _, plus, more = hybrid.stage.partition("+")
+    return replace(hybrid, stage=mode.value + plus + more)
 
 
 def _summed(searched: Counter[str]) -> list[tuple[str, int]]:

@@ -2,6 +2,8 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Final
 
 from gateway.errors import ConfigurationError
 from gateway.evaluation.html import html_page
@@ -9,6 +11,23 @@ from gateway.evaluation.markdown import markdown
 from gateway.evaluation.report_json import report_to_json
 from gateway.evaluation.results import Report
 from gateway.evaluation.trec import file_name, run_lines
+
+RUNS: Final = "runs"
+
+
+def require_writable(folder: Path) -> None:
+    """Make the folder of a report, and see that files can be written into it.
+
+    Raises:
+        ConfigurationError: they cannot.
+    """
+    try:
+        (folder / RUNS).mkdir(parents=True, exist_ok=True)
+        for each in (folder, folder / RUNS):
+            with TemporaryFile(dir=each):
+                pass
+    except OSError as exc:
+        raise ConfigurationError(f"cannot write into {str(folder)!r}: {exc}") from exc
 
 
 def write_report(report: Report, folder: Path) -> None:
@@ -18,12 +37,12 @@ def write_report(report: Report, folder: Path) -> None:
         ConfigurationError: the folder cannot be written.
     """
     try:
-        (folder / "runs").mkdir(parents=True, exist_ok=True)
+        (folder / RUNS).mkdir(parents=True, exist_ok=True)
         _write(folder / "report.json", to_text(report))
         _write(folder / "report.md", markdown(report))
         _write(folder / "report.html", html_page(report))
         for run in report.runs:
-            with (folder / "runs" / file_name(run)).open("w", encoding="utf-8") as file:
+            with (folder / RUNS / file_name(run)).open("w", encoding="utf-8") as file:
                 file.writelines(run_lines(run))
     except OSError as exc:
         raise ConfigurationError(f"cannot write into {str(folder)!r}: {exc}") from exc

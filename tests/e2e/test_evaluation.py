@@ -36,7 +36,8 @@ async def evaluated(
         {"encoder": encoder, "store": "memory", "data_dir": folder}, environ={}
     )
     asked = Asked(set_folder(name), queries=queries)
-    return await evaluate_configured(settings, asked, plan, cache=folder / "cache", progress=silent)
+    cache = folder / "cache"
+    return (await evaluate_configured(settings, asked, plan, cache=cache, progress=silent)).report
 
 
 def figures(report: Report, metric: str = "ndcg@10") -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 import typer.main
+from rich.text import Text
 
 from gateway.api.app import create_app
 from gateway.api.filters import parse_filter
@@ -67,6 +68,19 @@ def find_command(words: list[str]) -> Any:
     alone = not hasattr(command, "commands") or command.invoke_without_command
     assert alone, f"{' '.join(words)} names a group, not a command"
     return command
+
+
+def options_of(command: Any) -> Iterator[Any]:
+    yield from command.params
+    for each in getattr(command, "commands", {}).values():
+        yield from options_of(each)
+
+
+def test_no_help_of_an_option_loses_its_brackets() -> None:
+    """Rich takes `[default: 8080]` for markup and prints nothing of it."""
+    for option in options_of(typer.main.get_command(app)):
+        text = getattr(option, "help", None) or ""
+        assert Text.from_markup(text).plain == text.replace("\\[", "["), option.name
 
 
 def slugs(kind: type[GatewayError] = GatewayError) -> set[str]:

@@ -1,6 +1,8 @@
 """`gateway eval` as a user and a CI job meet it: output, exit codes, files."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +10,32 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.app import app
-from tests.support.cli import Shell
-from tests.support.golden_sets import QRELS, QUERIES, write_set
+from gateway.evaluation.assembling import dataset_of
+from gateway.evaluation.golden import GoldenSet
+from gateway.evaluation.report_json import report_to_json
+from tests.support.cli import Ran, Shell
+from tests.support.golden_sets import QRELS, QUERIES, made_report, made_run, write_set
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     write_set(tmp_path / "little")
     return Shell(tmp_path, store="memory")
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def ran(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command line in this process: what it prints, and how it leaves."""
+    monkeypatch.chdir(shell.home)
+
+    def run(*arguments: str) -> Ran:
+        done = CliRunner().invoke(app, arguments, env=shell.environment())
+        return Ran(done.exit_code, done.stdout, done.stderr)
+
+    return run
 
 
 def baseline(shell: Shell, **changes: Any) -> Path:
@@ -34,7 +54,7 @@ def test_json_is_one_object_with_a_run_of_each_stage(shell: Shell) -> None:
         assert run["metrics"]["recall@100"] == pytest.approx(1.0)
         assert len(run["queries"]) == 3
     assert done.json["dataset"]["name"] == "little"
-    assert "warning: 1 queries have no judgment" in done.err
+    assert "warning: 1 query has no judgment" in done.err
     assert not (shell.home / "data" / "edge").exists()
 
 
@@ -75,7 +95,7 @@ def test_the_gate_passes_what_is_as_good(shell: Shell) -> None:
     path = baseline(shell)
     done = shell.run("eval", "little", "--stages", "dense", "--baseline", str(path))
     assert done.code == 0
-    assert "no regression: nothing fell by more than 0.01" in done.err
+    assert "no regression: nothing of 1 run fell by more than 0.01" in done.err
 
 
 def test_the_gate_fails_what_is_worse_and_names_it(shell: Shell) -> None:
@@ -100,9 +120,6 @@ def test_the_gate_fails_what_is_worse_and_names_it(shell: Shell) -> None:
         (("little", "--top", "0"), "take 10-1000"),
         (("little", "--top", "1000000"), "take 10-1000"),
         (("little", "--limit-queries", "0"), "take 1 or more"),
-        (("little", "--size", "100"), "no size 100"),
-        (("little", "--size", "128", "-c", "mine"), "has its own size"),
-        (("little", "--task", "dance"), "no task 'dance'"),
         (("little", "--language", "klingon"), "has no stemmer"),
         (("little", "--max-drop", "7"), "take 0.01 or so"),
         (("little", "--baseline", "nowhere.json"), "cannot be read"),
@@ -136,6 +153,20 @@ def test_a_baseline_of_another_set_or_stage_leaves_with_2(shell: Shell) -> None:
     assert "the baseline has no run hybrid" in done.err
 
 
+def test_a_run_that_dropped_out_leaves_with_2_unless_stages_leave_it_out(
+    shell: Shell, ran: Run
+) -> None:
+    done = ran("eval", "little", "--mmr", "0.5", "--json")
+    path = str(shell.write("baseline.json", done.out))
+    done = ran("eval", "little", "--baseline", path)
+    assert done.code == 2
+    assert "the baseline has hybrid+mmr, and no such run is here" in done.err
+    done = ran("eval", "little", "--baseline", path, "--stages", "lexical,hybrid")
+    assert done.code == 0
+    assert "nothing of 2 runs fell by more than 0.01" in done.err
+    assert "not compared: dense, hybrid+mmr of the baseline, which --stages leaves out" in done.err
+
+
 def test_a_set_of_another_collection_leaves_with_2(shell: Shell) -> None:
     edge = Shell(shell.home, store="edge")
     shell.write("notes.md", "# Nothing about animals")
@@ -143,3 +174,192 @@ def test_a_set_of_another_collection_leaves_with_2(shell: Shell) -> None:
     done = edge.run("eval", "little", "-c", "mine")
     assert done.code == 2
     assert "none of its 3 relevant documents is in 'mine'" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--task", "dance"), "no task 'dance'"),
+        (("--mmr", "3"), "--mmr is 3.0; take 0-1"),
+        (("--size", "100"), "no size 100"),
+        (("--size", "256", "--coarse", "512"), "--coarse 512 is not shorter than size 256"),
+        (("--sweep", "--coarse", "768"), "--coarse 768 is not shorter than size 128"),
+        (("--coarse", "99"), "no size 99"),
+        (("--rerank",), "needs a reranker and none is configured"),
+        (("--variant", "encoder=nonsense"), "encoder"),
+        (("--variant", "bfloat16"), "--variant wants KEY=VALUE[,KEY=VALUE], got 'bfloat16'"),
+        (("--variant", "size=100"), "no size 100"),
+        (("--calibrate",), "3 queries with 20 hits each are too few to calibrate"),
+        (("--calibrate", "--stages", "exact"), "--calibrate has nothing to do with exact"),
+        (("--run-dir", "little/queries.jsonl"), "cannot write into 'little/queries.jsonl'"),
+        (("--baseline", "other.json"), "the baseline measured another set: 'little'"),
+        (("-c", "mine", "--size", "128"), "leave --size out, or leave --collection out"),
+        (("-c", "mine", "--whole"), "leave --whole out"),
+        (("-c", "mine", "--language", "english"), "and its words are weighed already"),
+        (("-c", "mine", "--average-words", "80"), "--average-words out"),
+        (("--max-bytes-per-chunk", "900"), "there is no choice: add --sweep"),
+        (("--max-bytes-per-chunk", "0", "--sweep"), "take 1 or more"),
+        (("--max-drop", "0.05"), "there is neither: add --baseline or --sweep"),
+        (("--stages", "dense", "--language", "english"), "which searches no words"),
+        (("--k1", "-1"), "k1 is -1.0; take 0-10"),
+        (("--b", "1.5"), "b is 1.5; take 0-1"),
+        (("-c", "mine", "--k1", "0.9", "--b", "0.4"), "leave --language, --k1, --b and"),
+        (("--stages", "lexical", "--size", "128"), "which searches no vectors"),
+        (("--stages", "lexical", "--sweep"), "which searches no vectors"),
+        (("--baseline", "dense.json", "--top", "20"), "use the same --limit-queries and --top"),
+        (("--baseline", "dense.json", "--limit-queries", "2"), "measured 3 queries"),
+        (("--baseline", "dense.json"), "the baseline has no run lexical, hybrid 512 of the same"),
+        (("--baseline", "dense.json", "--stages", "dense", "--size", "256"), "no run dense 256"),
+        (
+            ("--baseline", "all.json", "--stages", "dense", "--variant", "size=256"),
+            "no run dense 256",
+        ),
+    ],
+)
+def test_what_can_be_known_beforehand_is_refused_before_any_model_is_loaded(
+    shell: Shell,
+    ran: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    """A model that cannot be loaded stands for one that must not be."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a runtime was opened")
+
+    for name in ("scratch_runtime", "open_runtime"):
+        monkeypatch.setattr(f"gateway.evaluation.opening.{name}", refuse)
+    write_baselines(shell)
+    done = ran("eval", "little", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+
+
+def test_what_cannot_be_measured_is_no_regression(ran: Run) -> None:
+    """Code 1 is a verdict, so a collection that is not there leaves with another."""
+    done = ran("eval", "little", "-c", "nowhere")
+    assert (done.code, done.out) == (2, "")
+    assert "collection 'nowhere' does not exist" in done.err
+
+
+def test_what_is_behind_a_stage_comes_once(ran: Run) -> None:
+    done = ran("eval", "little", "--stages", "dense,hybrid+mmr", "--mmr", "0.7", "--json")
+    assert [run["stage"] for run in done.json["runs"]] == ["dense", "hybrid+mmr"]
+
+
+def test_a_value_of_a_variant_may_hold_commas(ran: Run) -> None:
+    variant = ("--variant", "size=128,tei.urls=http://a,http://b")
+    done = ran("eval", "little", "--stages", "dense", "--json", *variant)
+    assert done.code == 0, done.err
+    assert done.json["runs"][1]["size"] == 128
+
+
+def write_baselines(shell: Shell) -> None:
+    """Reports of the little set: by dense search, by every mode, quantised, and of another set."""
+    golden = GoldenSet.load(shell.home / "little")
+    dense, *more = (made_run(name, size=512) for name in ("dense", "lexical", "hybrid"))
+    report = replace(made_report(dense), dataset=dataset_of(golden))
+    for name, each in {
+        "dense": report,
+        "all": replace(report, runs=(dense, *more)),
+        "quantised": replace(report, runs=(made_run("dense", size=512, quantization="int8"),)),
+        "other": made_report(dense),
+    }.items():
+        shell.write(f"{name}.json", json.dumps(report_to_json(each)))
+
+
+def test_a_baseline_that_proves_unlike_costs_no_figures(shell: Shell, ran: Run) -> None:
+    """Which quantisation a collection is searched by is known only when it is searched."""
+    write_baselines(shell)
+    done = ran("eval", "little", "--stages", "dense", "--json", "--baseline", "quantised.json")
+    assert done.code == 2
+    assert done.json["runs"][0]["metrics"]["ndcg@10"] == pytest.approx(1.0)
+    assert "the baseline has no run dense of the same size and quantisation" in done.err
+
+
+def test_words_are_weighed_as_asked_and_else_as_in_a_new_collection(shell: Shell, ran: Run) -> None:
+    """A repeated word wins over two words by a large k1, a long text over a short one by a small b."""
+    documents = {
+        "repeated": "otters otters otters otters otters",
+        "both": "otters bees clocks rivers bread",
+        "long": "moon moon moon moon moon " + "tides and water come and go twice " * 100,
+        "short": "moon",
+        "hive": "bees hive",
+    }
+    write_set(
+        shell.home / "words",
+        documents=documents,
+        queries={"q1": "otters bees", "q2": "moon"},
+        qrels=[("q1", "repeated", "1"), ("q2", "long", "1")],
+    )
+
+    def found(*options: str) -> tuple[list[float], tuple[Any, ...]]:
+        arguments = ("--stages", "lexical", "--set", "ingest.chunk_tokens=2000", "--json")
+        done = ran("eval", "words", *arguments, *options)
+        assert done.code == 0, done.err
+        (run,) = done.json["runs"]
+        first = [query["metrics"]["success@1"] for query in run["queries"]]
+        return first, tuple(run["options"][name] for name in ("language", "k1", "b"))
+
+    russian = ("--set", "collections.language=russian")
+    assert found() == ([0, 0], ("auto", 1.2, 0.75))
+    assert found("--k1", "10") == ([1, 0], ("auto", 10, 0.75))
+    assert found("--b", "0", *russian) == ([0, 1], ("russian", 1.2, 0))
+    assert found(*russian)[1] == ("russian", 1.2, 0.75)
+
+
+def test_a_budget_that_nothing_fits_is_told_with_the_smallest(ran: Run) -> None:
+    arguments = ("--sweep", "--stages", "dense", "--max-bytes-per-chunk", "100")
+    done = ran("eval", "little", *arguments)
+    assert done.code == 0
+    assert "recommended" not in done.out
+    assert "nothing is recommended: no run looks through 100 bytes a chunk or fewer" in done.err
+    assert "the smallest, dense 128 none, takes --max-bytes-per-chunk 512" in done.err
+
+
+def test_calibrations_say_which_run_they_are_of_and_where_they_are_kept(
+    shell: Shell, ran: Run
+) -> None:
+    asked = {f"q{number}": f"otters {number}" for number in range(20)}
+    documents = {f"d{number}": f"otters {number}" for number in range(20)}
+    qrels = [(query, query.replace("q", "d"), "1") for query in asked]
+    write_set(shell.home / "many", queries=asked, documents=documents, qrels=qrels)
+    arguments = ("--stages", "dense", "--calibrate")
+    done = ran("eval", "many", *arguments, "--size", "128", "--size", "256")
+    assert done.code == 0, done.err
+    assert "calibrated dense 128: 400 hits" in done.out
+    assert "calibrated dense 256: 400 hits" in done.out
+    assert "warning: the calibrations are reported and not kept" in done.err
+
+
+def test_a_folder_that_fills_up_costs_no_figures(ran: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gateway.evaluation.written.html_page", full)
+    done = ran("eval", "little", "--stages", "dense", "--json", "--run-dir", "out")
+    assert done.code == 2
+    assert [run["name"] for run in done.json["runs"]] == ["dense"]
+    assert "cannot write into 'out': [Errno 28] No space left on device" in done.err
+
+
+def test_too_few_relevant_hits_to_calibrate_cost_no_figures(shell: Shell, ran: Run) -> None:
+    queries = {f"q{number}": f"why do otters hold hands {number}" for number in range(30)}
+    documents = {f"d{number}": f"otters hold hands {number}" for number in range(20)}
+    qrels = [(query, "d1", "1") for query in list(queries)[:19]]
+    qrels += [(query, "d2", "1") for query in list(queries)[19:]]
+    documents["d1"] = documents["d2"] = "bread"
+    write_set(shell.home / "few", queries=queries, documents=documents, qrels=qrels)
+    done = ran("eval", "few", "--stages", "lexical", "--calibrate", "--json")
+    assert done.code == 2
+    assert done.json["runs"][0]["metrics"]["ndcg@10"] == pytest.approx(0.0)
+    assert "with 0 relevant ones are too few to calibrate" in done.err
+
+
+def test_a_variant_that_fails_costs_no_figures(ran: Run) -> None:
+    variant = ("--variant", "encoder=tei,tei.urls=http://127.0.0.1:9")
+    done = ran("eval", "little", "--stages", "dense", "--json", *variant)
+    assert done.code == 2
+    assert [run["name"] for run in done.json["runs"]] == ["dense"]
+    assert "http://127.0.0.1:9" in done.err

@@ -68,8 +68,8 @@ async def test_nothing_is_measured_deeper_than_rankings_go(golden: GoldenSet) ->
 
 async def test_what_is_left_out_is_told(golden: GoldenSet) -> None:
     told = "\n".join((await evaluate(fake_runtime(), golden, Plan(stages=("dense",)))).warnings)
-    assert "1 queries have no judgment: left out of every mean" in told
-    assert "1 documents have no text: they can never be found" in told
+    assert "1 query has no judgment: left out of every mean" in told
+    assert "1 document has no text, and can never be found" in told
     assert "3 queries are few" in told
 
 
@@ -94,7 +94,9 @@ async def test_a_document_that_cannot_be_embedded_counts_as_not_found(golden: Go
     encoder.broken.add("Otters sleep")
     report = await evaluate(fake_runtime(encoder), golden, Plan(stages=("dense",)))
     assert report.runs[0].metrics["recall@100"] == pytest.approx(2 / 3)
-    assert any("1 documents could not be indexed" in text for text in report.warnings)
+    assert any(
+        "1 document could not be indexed, not found by any" in text for text in report.warnings
+    )
 
 
 async def test_sizes_come_from_one_encoding_of_each_text(golden: GoldenSet, tmp_path: Path) -> None:
@@ -104,13 +106,13 @@ async def test_sizes_come_from_one_encoding_of_each_text(golden: GoldenSet, tmp_
     )
     asked, cache = Asked(tmp_path / "little"), tmp_path / "cache"
     plan = Plan(stages=("dense",), sizes=(768, 256))
-    report = await evaluate_configured(settings, asked, plan, cache=cache, progress=silent)
+    report = (await evaluate_configured(settings, asked, plan, cache=cache, progress=silent)).report
     assert [(run.name, run.configuration.size) for run in report.runs] == [
         ("dense 768", 768),
         ("dense 256", 256),
     ]
     assert report.recommendation is not None
-    again = await evaluate_configured(settings, asked, plan, cache=cache, progress=silent)
+    again = (await evaluate_configured(settings, asked, plan, cache=cache, progress=silent)).report
     assert [run.metrics for run in again.runs] == [run.metrics for run in report.runs]
     assert not (tmp_path / "mine").exists()
     assert (cache / "vectors.sqlite").is_file()
@@ -148,9 +150,24 @@ async def test_a_sweep_recommends_the_fewest_bytes_that_are_as_good(golden: Gold
     ]
     advice = report.recommendation
     assert advice is not None
-    assert advice.run == "dense 128 none"
-    assert "512 bytes a chunk" in advice.why
+    words = report.run("lexical").index.searched_bytes
+    assert advice.run == "lexical"
+    assert f"with {words} bytes a chunk" in advice.why
+    assert advice.frontier == ("lexical",)
     assert [each.size for each in report.published[:2]] == [768, 512]
+
+
+async def test_bytes_are_those_of_vectors_and_words_that_a_stage_looks_through(
+    tmp_path: Path,
+) -> None:
+    documents = {"a": "otter otter bee", "b": "the bee"}
+    folder = write_set(tmp_path, documents=documents, queries={"q": "bee"}, qrels=[("q", "b", "1")])
+    plan = Plan(stages=("exact", "dense", "lexical", "hybrid"))
+    report = await evaluate(fake_runtime(), GoldenSet.load(folder), plan)
+    words = 8 * 3 // 2  # otter and bee, and bee: a word counts once in a chunk, a stop word never
+    full = 4 * 512
+    assert [run.index.searched_bytes for run in report.runs] == [full, full, words, full + words]
+    assert {run.index.stored_bytes for run in report.runs} == {full + words}
 
 
 async def test_a_first_pass_over_short_vectors_beside_exact_search(golden: GoldenSet) -> None:
@@ -160,7 +177,7 @@ async def test_a_first_pass_over_short_vectors_beside_exact_search(golden: Golde
     assert [run.configuration.coarse for run in runs.values()] == [None, 256, None, 256]
     assert runs["exact 768"].index.searched_bytes == 3 * runs["dense 768 none"].index.searched_bytes
     assert runs["dense 768 none"].metrics == runs["exact 768"].metrics
-    with pytest.raises(InvalidRequest, match="not shorter than the collection's size"):
+    with pytest.raises(InvalidRequest, match="not shorter than size 256"):
         await evaluate(fake_runtime(), golden, Plan(sizes=(256,), coarse=512))
 
 
@@ -175,7 +192,7 @@ async def test_whole_documents_are_cut_at_the_limit_and_that_is_told(tmp_path: P
     assert [run.index.chunks for run in report.runs] == [5, 5]
     assert report.runs[0].index.truncated_tokens > 500
     assert report.runs[1].metrics["success@1"] == pytest.approx(1.0)
-    assert any("1 documents were cut at the model's limit" in text for text in report.warnings)
+    assert any("1 document was cut at the model's limit" in text for text in report.warnings)
 
 
 async def test_a_title_is_read_before_a_whole_text_by_a_model_without_titles(
@@ -325,7 +342,7 @@ async def test_variants_stand_beside_the_configured_model(
     settings = load_settings(flags, environ={})
     small = load_settings({**flags, "ingest": {"chunk_tokens": 16}}, environ={})
     asked, plan = Asked(tmp_path / "little"), Plan(stages=("dense", "lexical"))
-    report = await evaluate_configured(
+    outcome = await evaluate_configured(
         settings,
         asked,
         plan,
@@ -333,6 +350,7 @@ async def test_variants_stand_beside_the_configured_model(
         progress=silent,
         variants={"ingest.chunk_tokens=16": small},
     )
+    report = outcome.report
     names = ["dense", "lexical"]
     assert [run.name for run in report.runs] == [
         *names,
@@ -358,9 +376,10 @@ async def test_quantised_runs_on_the_embedded_engine(tmp_path: Path) -> None:
     write_set(tmp_path / "little", qrels=QRELS)
     kinds = (Quantization.NONE, Quantization.INT8)
     plan = Plan(stages=("exact", "dense", "hybrid"), quantizations=kinds)
-    report = await evaluate_configured(
+    outcome = await evaluate_configured(
         settings, Asked(tmp_path / "little"), plan, cache=tmp_path / "cache", progress=silent
     )
+    report = outcome.report
     names = ["exact", "dense none", "hybrid none", "dense int8", "hybrid int8"]
     assert [run.name for run in report.runs] == names
     assert report.run("dense int8").index.searched_bytes < report.runs[1].index.searched_bytes / 2

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import UnusableBaseline
-from gateway.evaluation.gate import load_baseline, regressions
+from gateway.evaluation.gate import Gate, Verdict, load_baseline
 from gateway.evaluation.report_json import report_to_json
 from gateway.evaluation.results import Report
 from tests.support.golden_sets import made_report, made_run
@@ -25,7 +25,7 @@ def of(value: float, name: str = "dense", **kinds: Any) -> Report:
 
 
 def test_a_drop_over_the_bound_names_stage_metric_and_figures() -> None:
-    found = regressions(of(0.60), of(0.65), max_drop=0.01)
+    found = Gate(of(0.65)).judge(of(0.60)).fallen
     assert [str(one) for one in found] == ["dense: ndcg@10 fell from 0.6500 to 0.6000 (-0.0500)"]
 
 
@@ -34,18 +34,41 @@ def test_a_drop_over_the_bound_names_stage_metric_and_figures() -> None:
     [(0.64, 0.65, 0), (0.6399, 0.65, 1), (0.65, 0.65, 0), (0.9, 0.65, 0), (0.0, 1.0, 1)],
 )
 def test_the_bound_itself_is_allowed(now: float, before: float, count: int) -> None:
-    assert len(regressions(of(now), of(before), max_drop=0.01)) == count
+    assert len(Gate(of(before)).judge(of(now)).fallen) == count
 
 
 def test_a_baseline_is_read_back_from_its_file(tmp_path: Path) -> None:
     report = made_report(made_run("dense"), made_run("hybrid"))
     read = load_baseline(written(report, tmp_path / "baseline.json"))
-    assert regressions(report, read, max_drop=0.0) == []
+    assert Gate(read, 0.0).judge(report) == Verdict(2)
 
 
-def test_stages_of_the_baseline_that_were_not_run_do_not_count() -> None:
+def test_a_run_of_the_baseline_that_is_missing_does_not_pass() -> None:
+    before = made_report(made_run("dense"), made_run("lexical"), made_run("hybrid"))
+    with pytest.raises(UnusableBaseline, match="the baseline has lexical, hybrid, and no such run"):
+        Gate(before).judge(made_report(made_run("dense")))
+
+
+def test_stages_that_were_left_out_on_purpose_do_not_count() -> None:
     before = made_report(made_run("dense"), made_run("lexical", {"q1": 1.0, "q2": 1.0}))
-    assert regressions(made_report(made_run("dense")), before) == []
+    verdict = Gate(before, stages=["dense"]).judge(made_report(made_run("dense")))
+    assert verdict == Verdict(1, (), ("lexical",))
+    sizes = made_report(made_run("dense 768"), made_run("dense 256", size=256))
+    with pytest.raises(UnusableBaseline, match="the baseline has dense 256, and no such run"):
+        Gate(sizes, stages=["dense"]).judge(made_report(made_run("dense 768")))
+
+
+def test_a_measure_that_is_missing_does_not_pass() -> None:
+    run = made_run("dense")
+    more = replace(run, metrics={**run.metrics, "span_recall@10": 1.0})
+    with pytest.raises(UnusableBaseline, match=r"dense has span_recall@10, and this one's has not"):
+        Gate(made_report(more)).judge(made_report(run))
+    assert Gate(made_report(run)).judge(made_report(more)) == Verdict(1)
+
+
+def test_a_run_by_words_is_the_same_whatever_the_size() -> None:
+    before = made_report(made_run("lexical", size=256, quantization="int8"))
+    assert Gate(before).judge(made_report(made_run("lexical"))) == Verdict(1)
 
 
 UNUSABLE: dict[str, tuple[Callable[[Report], Report], str]] = {
@@ -73,7 +96,7 @@ def test_a_baseline_of_something_else_is_refused(case: str) -> None:
     change, message = UNUSABLE[case]
     report = made_report()
     with pytest.raises(UnusableBaseline, match=message):
-        regressions(report, change(report))
+        Gate(change(report)).judge(report)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,29 @@ def test_the_reason_names_figures_and_the_best() -> None:
 
 def test_nothing_fits_a_budget_of_a_few_bytes() -> None:
     assert recommend(runs(), max_bytes_per_chunk=10) is None
-    assert recommend([made_run("lexical")]) is None
+
+
+def test_a_search_by_words_is_the_best_where_it_is() -> None:
+    words = made_run("lexical", {"q1": 0.9, "q2": 0.9}, searched=400)
+    found = recommend([*runs(), words])
+    assert found is not None
+    assert found.run == "lexical"
+    assert found.why.startswith("ndcg@10 0.9000 with 400 bytes a chunk: the best of all")
+    assert found.frontier == ("lexical",)
+    tight = recommend(
+        [*runs(), made_run("dense 32", {"q1": 0.5, "q2": 0.5}, searched=128), words],
+        max_bytes_per_chunk=256,
+    )
+    assert tight is not None
+    assert tight.run == "dense 32"
+    assert "the best, lexical, has 0.9000 with 400 (difference -0.4000, p = " in tight.why
+
+
+def test_of_equals_the_one_with_the_fewest_bytes_is_the_best() -> None:
+    equal = [made_run("dense 768"), made_run("dense 128", size=128, searched=512)]
+    found = recommend(equal)
+    assert found is not None
+    assert found.why.startswith("ndcg@10 0.7500 with 512 bytes a chunk: the best of all")
 
 
 def test_the_frontier_holds_what_nothing_beats() -> None:

@@ -102,6 +102,16 @@ def test_markdown_shows_runs_published_figures_comparison_and_advice() -> None:
     assert len({row.count("|") - row.count("\\|") for row in rows[:4]}) == 1
 
 
+def test_words_have_bytes_and_no_size() -> None:
+    words = made_run("lexical", searched=640)
+    assert "| lexical |  | 0.7500 (0.650-0.850) | 2.0 | 3.0 | 640 | 7 |" in markdown(
+        made_report(words)
+    )
+    page = html_page(made_report(made_run("dense"), words))
+    assert "<th>lexical</th><td></td><td>0.7500 ± 0.100</td>" in page
+    assert "lexical: ndcg@10 0.7500, 640 bytes" in page
+
+
 def test_the_page_has_the_runs_the_pictures_and_no_address_outside() -> None:
     dense, hybrid = made_run("dense"), made_run("hybrid", {"q1": 1.0, "q2": 1.0})
     smaller = replace(made_run("dense 128 <b>"), index=replace(dense.index, searched_bytes=128))
@@ -110,7 +120,9 @@ def test_the_page_has_the_runs_the_pictures_and_no_address_outside() -> None:
         comparisons=(compare(hybrid, dense, "ndcg@10"),),
         recommendation=Recommendation("hybrid", "it is better"),
         warnings=("look <closely>",),
-        calibrations=(Calibrated("dense", Calibration((0.1, 0.9), (0.0, 1.0), 50), 0.1, 0.02),),
+        calibrations=(
+            Calibrated("dense 128", "dense", Calibration((0.1, 0.9), (0.0, 1.0), 50), 0.1, 0.02),
+        ),
     )
     text = html_page(report)
     body = text[text.index("<body>") : text.index("</body>") + len("</body>")]

@@ -69,6 +69,7 @@ FILTER_SCHEMA: Final[dict[str, Any]] = {
 """JSON Schema of a filter, as the API reference shows it."""
 
 FilterJson = Annotated[Any, WithJsonSchema({"$ref": _REF})]
+SearchJson = Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/SearchRequest"})]
 
 
 class FusionRequest(Body):
@@ -182,9 +183,9 @@ class SearchRequest(SearchBase):
 
 
 class SearchBatchRequest(Body):
-    """Several searches of one collection."""
+    """Several searches of one collection; each is checked by itself, and answered by itself."""
 
-    searches: list[SearchRequest] = Field(
+    searches: list[SearchJson] = Field(
         min_length=1, max_length=100, description="Answered in this order, 1-100"
     )
 

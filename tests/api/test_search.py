@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -126,7 +127,53 @@ def test_a_batch_answers_each_search_with_hits_or_its_problem(
     assert [answer["problem"]["field"] for answer in bad] == ["filter", "limit", "query"]
     missing = planets.post("/api/v1/collections/none/search/batch", json={"searches": searches[:1]})
     assert missing.status_code == 404
-    assert planets.post(f"{SEARCH}/batch", json={"searches": []}).status_code == 400
+
+
+MALFORMED: list[tuple[Any, str | None]] = [
+    ({"query": "red", "top_k": 3}, "top_k"),
+    ({"query": "red", "limit": "5"}, "limit"),
+    ({"query": "red", "queries": ["red"]}, None),
+    ({}, None),
+    ({"query": "red", "mode": "semantic"}, "mode"),
+    ({"query": "red", "fusion": {"weights": [1.0]}}, "fusion.weights[1]"),
+    ({"query": "red", "rerank": {"candidates": "many"}}, "rerank.candidates"),
+    ("red", None),
+    (None, None),
+]
+
+
+def test_a_malformed_search_of_a_batch_spoils_no_other(planets: TestClient[Litestar]) -> None:
+    good = {"query": "red", "fusion": {"weights": [1.0, 0.5]}}
+    searches = [good, *(item for item, _ in MALFORMED), good]
+    response = planets.post(f"{SEARCH}/batch", json={"searches": searches})
+    assert response.status_code == 200, response.text
+    first, *bad, last = response.json()["answers"]
+    assert first["result"]["hits"] == last["result"]["hits"] != []
+    for (item, field), answer in zip(MALFORMED, bad, strict=True):
+        alone = planets.post(SEARCH, content=json.dumps(item)).json()
+        problem = answer["problem"]
+        assert problem.get("field") == alone.get("field") == field
+        assert problem["detail"].replace("the search:", "the body:") == alone["detail"]
+        for same in ("type", "title", "status"):
+            assert problem[same] == alone[same]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"searches": []},
+        {"searches": [{"query": "red"}] * 101},
+        {"searches": {"query": "red"}},
+        {"searches": [{"query": "red"}], "limit": 3},
+        {},
+        [{"query": "red"}],
+    ],
+    ids=lambda body: str(body)[:40],
+)
+def test_a_body_that_is_no_batch_is_refused_whole(
+    planets: TestClient[Litestar], body: object
+) -> None:
+    assert planets.post(f"{SEARCH}/batch", json=body).status_code == 400
 
 
 def test_what_a_collection_lacks_is_refused_with_the_remedy(client: TestClient[Litestar]) -> None:

@@ -43,7 +43,8 @@ FILTER_SCHEMA: Final[dict[str, Any]] = {
     "description": (
         "A condition on chunks: an object with exactly one operator. A field is `document_id`, "
         "`chunk_index`, `content_hash`, `title`, `source`, `ingested_at` or `metadata.<key>`, nested "
-        'keys joined by dots; metadata fields are declared with the collection. Equality knows types (`1` is not `"1"`); a list matches when one of '
+        "keys joined by dots; metadata fields are declared with the collection, and a value of "
+        'another type is refused. Equality knows types (`1` is not `"1"`); a list matches when one of '
         "its elements does; range bounds are numbers, or RFC 3339 times as strings; `exists` holds "
         "when the field is present, not null and not an empty list."
     ),

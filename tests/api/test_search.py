@@ -124,7 +124,7 @@ def test_a_batch_answers_each_search_with_hits_or_its_problem(
     assert second["result"]["explanation"]["mode"] == "lexical"
     assert [answer["problem"]["status"] for answer in bad] == [400, 400, 400]
     assert "metadata.colour" in bad[0]["problem"]["detail"]
-    assert [answer["problem"]["field"] for answer in bad] == ["filter", "limit", "query"]
+    assert [answer["problem"]["field"] for answer in bad] == ["filter.eq", "limit", "query"]
     missing = planets.post("/api/v1/collections/none/search/batch", json={"searches": searches[:1]})
     assert missing.status_code == 404
 
@@ -184,7 +184,7 @@ def test_what_a_collection_lacks_is_refused_with_the_remedy(client: TestClient[L
         "mode": ({"mode": "lexical"}, "search it by mode dense"),
         "coarse": ({"coarse": 2048}, "no short vectors of size 2048"),
         "rerank": ({"rerank": True}, "no reranker is configured"),
-        "filter": ({"filter": {"eq": {"metadata.year": 1}}}, "--field NAME:TYPE"),
+        "filter.eq": ({"filter": {"eq": {"metadata.year": 1}}}, "--field NAME:TYPE"),
     }
     for field, (body, remedy) in refusals.items():
         response = client.post(url, json={"query": "x", **body})
@@ -216,7 +216,7 @@ CHOICES: list[tuple[dict[str, Any], set[str]]] = [
         {"mercury", "saturn"},
     ),
     ({"range": {"ingested_at": {"gt": "2020-01-01T00:00:00Z"}}}, {p[0] for p in PLANETS}),
-    ({"eq": {"metadata.moons": "2"}}, set()),
+    ({"eq": {"metadata.moons": 2.0}}, {"mars"}),
 ]
 
 
@@ -267,7 +267,12 @@ MISTAKES: list[tuple[dict[str, Any], str, str | None]] = [
     ({"mmr": 2.0}, "invalid-request", "mmr"),
     ({"group_by": "document", "group_size": 0}, "invalid-request", "group_size"),
     ({"neighbours": 11}, "invalid-request", "neighbours"),
-    ({"filter": {"eq": {"metadata.colour": "red"}}}, "invalid-filter", "filter"),
+    ({"filter": {"eq": {"metadata.colour": "red"}}}, "invalid-filter", "filter.eq"),
+    (
+        {"filter": {"or": [{"exists": "title"}, {"not": {"in": {"metadata.moons": [2, "95"]}}}]}},
+        "invalid-filter",
+        "filter.or[1].not.in.metadata.moons[1]",
+    ),
     ({"limit": 1_000_000}, "invalid-request", "limit"),
     ({"task": "singing"}, "unknown-task", "task"),
     ({"limit": 0}, "invalid-request", "limit"),

@@ -70,6 +70,7 @@ MISTAKES = [
     (("c", "--limit", "0"), "limit must be 1-1000"),
     (("c", "--limit", "1000000"), "limit must be 1-1000"),
     (("c", "--filter", '{"eq": {"metadata.colour": "red"}}'), "declared: metadata.year"),
+    (("c", "--filter", '{"eq": {"metadata.year": "2024"}}'), "of type integer"),
     (("c", "--rerank"), "no reranker is configured"),
     (("c", "--mmr", "2"), "mmr must be 0-1"),
     (("plain", "--coarse"), "no short vectors"),

@@ -91,6 +91,7 @@ def test_a_bad_search_exits_2_and_says_what_would_do(
     ("arguments", "remedy"),
     [
         (("--size", "256", "--coarse", "512"), "coarse"),
+        (("--coarse", "999"), "coarse: model"),
         (("--language", "klingon"), "russian"),
         (("--field", "year"), "NAME:TYPE"),
     ],

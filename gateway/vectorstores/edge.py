@@ -15,6 +15,7 @@ import numpy as np
 from gateway.domain.collections import (
     CollectionInfo,
     CollectionSpec,
+    Lexical,
     StoredForm,
     amended,
     require_same,
@@ -206,6 +207,12 @@ class EdgeStore:
             return [_hit(row) for row in rows]
 
         return require_hits(name, query.space, await page(asked, fetch))
+
+    def has_words(self, lexical: Lexical, text: str) -> bool:
+        # the tokeniser alone, which needs no engine: the worker is not asked
+        from gateway.vectorstores.bm25 import query_vector  # noqa: PLC0415
+
+        return bool(query_vector(lexical, text)[0])
 
     async def health(self) -> Health:
         """Say whether the worker lives; a living one is not disturbed, a dead one is replaced."""

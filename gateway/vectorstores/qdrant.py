@@ -18,6 +18,7 @@ from qdrant_client import AsyncQdrantClient, models
 from gateway.domain.collections import (
     CollectionInfo,
     CollectionSpec,
+    Lexical,
     StoredForm,
     require_space,
 )
@@ -39,6 +40,7 @@ from gateway.events import Sink, discard
 from gateway.ports import Health
 from gateway.vectorstores import qdrant_queries as queries
 from gateway.vectorstores import qdrant_schema as schema
+from gateway.vectorstores.bm25 import query_vector
 from gateway.vectorstores.conditions import compile_filter, optional_filter
 from gateway.vectorstores.points import require_hits, require_query, to_points
 from gateway.vectorstores.qdrant_calls import Caller
@@ -239,6 +241,9 @@ class QdrantStore:
         call = partial(self._reader.query_points, name, with_payload=True, limit=limit, **request)
         answer = await self._reads("query", name, call)
         return [schema.hit_of(point) for point in answer.points]
+
+    def has_words(self, lexical: Lexical, text: str) -> bool:
+        return bool(query_vector(lexical, text)[0])
 
     async def health(self) -> Health:
         """Ask the server for its version, once: readiness must not wait for repeats."""

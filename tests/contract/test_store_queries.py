@@ -140,6 +140,14 @@ async def test_stop_words_alone_find_nothing_and_spoil_nothing(store: VectorStor
     assert len(await store.query("words", asking(unit(1), 5))) == 2
 
 
+@pytest.mark.parametrize("text", ["the of and", "и в на", "?!", "the E1234", "and планета", "a b"])
+async def test_a_store_says_which_texts_have_words_as_its_searches_do(
+    store: VectorStore, text: str
+) -> None:
+    await filled(store, document("all", "planet E1234 планета b"))
+    assert store.has_words(Lexical(), text) == bool(await names(store, lexical(text)))
+
+
 async def test_a_rare_word_weighs_more_and_a_filter_does_not_change_its_weight(
     store: VectorStore,
 ) -> None:

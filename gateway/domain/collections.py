@@ -77,6 +77,12 @@ class Lexical:
                 field="lexical.average_words",
             )
 
+    def __str__(self) -> str:
+        return (
+            f"BM25 (language {self.language}, k1 {self.k1}, b {self.b}, average_words "
+            f"{self.average_words})"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
@@ -215,13 +221,14 @@ def require_same(stored: CollectionSpec, asked: CollectionSpec) -> CollectionSpe
         )
     if stored.lexical != asked.lexical:
         raise CollectionMismatch(
-            f"collection {stored.name!r} weighs words by {stored.lexical}, not by {asked.lexical}: "
-            "that is decided when a collection is made; ingest into a new one"
+            f"collection {stored.name!r} {_weighing(stored.lexical)}, and one was asked for that "
+            f"{_weighing(asked.lexical)}: that is decided when a collection is made; ingest into a new "
+            "one"
         )
     if stored.coarse != asked.coarse:
         raise CollectionMismatch(
-            f"collection {stored.name!r} has short vectors of size {stored.coarse}, not "
-            f"{asked.coarse}: that is decided when a collection is made; ingest into a new one"
+            f"collection {stored.name!r} has {_short(stored.coarse)}, and one was asked for that has "
+            f"{_short(asked.coarse)}: that is decided when a collection is made; ingest into a new one"
         )
     for key, kind in asked.filter_fields.items():
         if stored.filter_fields.get(key) != kind:
@@ -230,6 +237,14 @@ def require_same(stored: CollectionSpec, asked: CollectionSpec) -> CollectionSpe
                 "declare filter fields when the collection is made"
             )
     return stored
+
+
+def _weighing(lexical: Lexical | None) -> str:
+    return "indexes no words" if lexical is None else f"weighs words by {lexical}"
+
+
+def _short(size: int | None) -> str:
+    return "no short vectors" if size is None else f"short vectors of size {size}"
 
 
 def amended(stored: CollectionSpec, asked: CollectionSpec) -> CollectionSpec:

@@ -334,7 +334,7 @@ async def test_what_a_collection_lacks_is_refused_with_the_remedy(store: VectorS
             await store.query("docs", query)
     with pytest.raises(InvalidRequest, match="no short vectors"):
         await store.query("docs", asking(unit(1), 1, coarse=10))
-    with pytest.raises(CollectionMismatch, match="weighs words by None"):
+    with pytest.raises(CollectionMismatch, match="indexes no words, and one was asked for"):
         await store.ensure(replace(WORDS, name="docs"))
 
 

@@ -53,6 +53,11 @@ class Retriever:
         """Fingerprint of the space that is searched."""
         return self._embedder.space
 
+    @property
+    def usual_rerank(self) -> Rerank:
+        """How hits are read again where a search does not say it."""
+        return self._usual or Rerank()
+
     async def search(
         self, collection: str, text: str | Sequence[str], options: SearchOptions | None = None
     ) -> SearchResult:

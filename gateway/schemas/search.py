@@ -88,11 +88,13 @@ class FusionRequest(Body):
 
 
 class RerankRequest(Body):
-    """How the best hits are read again by the reranker."""
+    """How the best hits are read again by the reranker; what is null is as the gateway is set."""
 
-    candidates: int = Field(default=50, ge=1, le=1_000, description="Hits to read again")
-    on_failure: Literal["error", "skip"] = Field(
-        default="error",
+    candidates: Annotated[int, Field(ge=1, le=1_000)] | None = Field(
+        default=None, description="Hits to read again"
+    )
+    on_failure: Literal["error", "skip"] | None = Field(
+        default=None,
         description="`error`: the search fails with the reranker; `skip`: hits stay as they were, "
         "and `warnings` say so",
     )

@@ -18,6 +18,7 @@ from gateway.errors import GatewayError, InvalidRequest
 from gateway.retrieval.asking import Search
 from gateway.retrieval.explanation import SearchResult
 from gateway.retrieval.pipeline import Retriever
+from gateway.retrieval.query import Rerank
 from gateway.schemas.search import (
     SearchBatchAnswer,
     SearchBatchRequest,
@@ -54,7 +55,8 @@ class SearchController(Controller):
         """Rank the stored chunks of a collection against one text, or against several."""
         asked = await read_json(request, SearchRequest)
         with renamed(names_of(asked)):
-            options = options_of(asked, trace_id=request_id_of(request.scope))
+            trace_id = request_id_of(request.scope)
+            options = options_of(asked, retriever.usual_rerank, trace_id=trace_id)
             found = await retriever.search(collection, texts_of(asked), options)
         content = search_json(found, explain=asked.explain).encode()
         headers = {SPACE_HEADER: found.explanation.space}
@@ -72,7 +74,8 @@ class SearchController(Controller):
         The status is 200 when the collection can be searched: look at each answer.
         """
         asked = _each((await read_json(request, SearchBatchRequest)).searches)
-        found = await retriever.search_many(collection, _searches(request, asked))
+        searches = _searches(asked, retriever.usual_rerank, request_id_of(request.scope))
+        found = await retriever.search_many(collection, searches)
         answers = [_answer(request, each, one) for each, one in zip(found, asked, strict=True)]
         content = SearchBatchResponse(answers=answers).model_dump_json(exclude_none=True).encode()
         headers = {SPACE_HEADER: retriever.space}
@@ -91,17 +94,16 @@ def _each(items: Sequence[Any]) -> list[SearchRequest | InvalidRequest]:
 
 
 def _searches(
-    request: AnyRequest, asked: Sequence[SearchRequest | InvalidRequest]
+    asked: Sequence[SearchRequest | InvalidRequest], usual: Rerank, trace_id: str
 ) -> list[Search | GatewayError]:
     """Return the searches of a batch; in place of one that makes no sense, the reason."""
-    trace_id = request_id_of(request.scope)
     searches: list[Search | GatewayError] = []
     for one in asked:
         if isinstance(one, InvalidRequest):
             searches.append(one)
             continue
         try:
-            searches.append(Search(texts_of(one), options_of(one, trace_id=trace_id)))
+            searches.append(Search(texts_of(one), options_of(one, usual, trace_id=trace_id)))
         except GatewayError as exc:
             searches.append(exc)
     return searches

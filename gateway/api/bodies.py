@@ -168,4 +168,5 @@ def _named(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
 def _words(kind: str, message: str) -> str:
     if kind == "extra_forbidden":
         return "no such field; remove it, or see /docs for the known ones"
+    message = message.removeprefix("Value error, ").replace(" after validation", "")
     return message[0].lower() + message[1:]

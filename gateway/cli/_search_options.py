@@ -31,23 +31,30 @@ def fusion_of(
     """Return how rankings are fused; `several` says that there are several texts, fused by rank.
 
     Raises:
-        InvalidRequest: numbers out of range, or a rank constant where no ranks are fused.
+        InvalidRequest: numbers out of range, or a choice about fusing where nothing is fused.
     """
-    if k is None:
-        return Fusion(method, weights=weights)
-    if not several and mode in (Mode.DENSE, Mode.LEXICAL):
+    usual = Fusion()
+    asked = Fusion(method, usual.k if k is None else k, weights)
+    alone = mode in (Mode.DENSE, Mode.LEXICAL)
+    if alone and (asked.method, asked.weights) != (usual.method, usual.weights):
+        raise InvalidRequest(
+            f"--fusion and --weights are for the two halves of a hybrid search, and --mode {mode.value} "
+            "has one: leave them out, or take --mode hybrid",
+            field="fusion",
+        )
+    if k is not None and alone and not several:
         raise InvalidRequest(
             f"--rrf-k is for fusing ranks, and --mode {mode.value} of one text has one ranking: leave "
             "it out, or take --mode hybrid or --also",
             field="fusion.k",
         )
-    if not several and method is FusionMethod.DBSF:
+    if k is not None and method is FusionMethod.DBSF and not several:
         raise InvalidRequest(
             "--fusion dbsf fuses scores and has no rank constant: leave --rrf-k out, or take "
             "--fusion rrf",
             field="fusion.k",
         )
-    return Fusion(method, k, weights)
+    return asked
 
 
 def rerank_of(

@@ -130,7 +130,7 @@ def search(
             task=task,
             limit=limit,
             offset=offset,
-            where=parse_filter(_json(where)) if where else None,
+            where=None if where is None else parse_filter(_json(where)),
             score_threshold=threshold,
             probability_threshold=probability,
             mode=mode,

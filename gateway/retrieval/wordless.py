@@ -5,7 +5,7 @@ from gateway.ports import VectorStore
 from gateway.retrieval.query import Mode, Query
 
 _MEANT = {
-    Mode.LEXICAL: "nothing is found by words; add a word that tells more, or search by mode dense",
+    Mode.LEXICAL: "it finds nothing by words; add a word that tells more, or search by mode dense",
     Mode.HYBRID: "it is searched by meaning alone",
 }
 

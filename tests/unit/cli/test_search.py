@@ -73,6 +73,7 @@ MISTAKES = [
     (("c", "--limit", "1000000"), "limit must be 1-1000"),
     (("c", "--filter", '{"eq": {"metadata.colour": "red"}}'), "declared: metadata.year"),
     (("c", "--filter", '{"eq": {"metadata.year": "2024"}}'), "of type integer"),
+    (("c", "--filter", ""), "--filter is not JSON"),
     (("c", "--rerank"), "no reranker is configured"),
     (("c", "--rerank-candidates", "9"), "no reranker is configured"),
     (("c", "--coarse-size", "256"), "it has those of size 128"),

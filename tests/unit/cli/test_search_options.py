@@ -6,6 +6,7 @@ import pytest
 
 from gateway.cli._search_options import coarse_of, fusion_of, group_of, rerank_of
 from gateway.cli.collections import lexical_of
+from gateway.cli.ingest import parse_fields
 from gateway.domain.collections import Lexical
 from gateway.domain.search import Fusion, FusionMethod
 from gateway.errors import InvalidRequest
@@ -53,8 +54,9 @@ def test_a_rank_constant_is_taken_where_ranks_are_fused(
 
 
 def test_without_a_rank_constant_the_usual_one_holds() -> None:
-    found = fusion_of(FusionMethod.RRF, (1.0, 0.5), None, mode=Mode.DENSE, several=False)
+    found = fusion_of(FusionMethod.RRF, (1.0, 0.5), None, mode=Mode.AUTO, several=False)
     assert found == Fusion(weights=(1.0, 0.5))
+    assert fusion_of(FusionMethod.RRF, EVEN, None, mode=Mode.DENSE, several=False) == Fusion()
 
 
 @pytest.mark.parametrize(
@@ -89,6 +91,9 @@ REFUSED = [
     (lambda: fusion_of(FusionMethod.RRF, EVEN, 0, mode=Mode.AUTO, several=False), "1-10000"),
     (lambda: fusion_of(FusionMethod.RRF, EVEN, 7, mode=Mode.DENSE, several=False), "--also"),
     (lambda: fusion_of(FusionMethod.DBSF, EVEN, 7, mode=Mode.AUTO, several=False), "--fusion rrf"),
+    (lambda: fusion_of(FusionMethod.DBSF, EVEN, None, mode=Mode.DENSE, several=True), "halves"),
+    (lambda: fusion_of(FusionMethod.RRF, (1, 2), None, mode=Mode.LEXICAL, several=False), "halves"),
+    (lambda: parse_fields(["a:integer", "a:keyword"]), "'a' twice"),
     (lambda: rerank_of(False, 10, None, settings()), "--no-rerank"),
     (lambda: rerank_of(False, None, OnFailure.SKIP, settings()), "--no-rerank"),
     (lambda: group_of(False, GroupScore.SUM, None), "add --by-document"),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -78,10 +78,8 @@ class Lexical:
             )
 
     def __str__(self) -> str:
-        return (
-            f"BM25 (language {self.language}, k1 {self.k1}, b {self.b}, average_words "
-            f"{self.average_words})"
-        )
+        facts = ", ".join(f"{key} {value}" for key, value in asdict(self).items())
+        return f"BM25 ({facts})"
 
 
 @dataclass(frozen=True, slots=True)

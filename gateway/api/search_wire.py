@@ -4,7 +4,6 @@ from dataclasses import asdict
 
 from gateway.api.filters import parse_filter
 from gateway.domain.search import Fusion, FusionMethod, Hit
-from gateway.errors import InvalidRequest
 from gateway.retrieval.explanation import Explanation, SearchResult
 from gateway.retrieval.options import SearchOptions
 from gateway.retrieval.query import Group, GroupScore, Mode, OnFailure, Rerank
@@ -52,7 +51,7 @@ def options_of(asked: SearchRequest, usual: Rerank, *, trace_id: str = "") -> Se
         candidates=asked.candidates,
         rerank=_rerank(asked.rerank, usual),
         mmr=asked.mmr,
-        group=_group(asked),
+        group=Group(GroupScore(asked.group_score), asked.group_size) if asked.group_by else None,
         neighbours=asked.neighbours,
         explain=asked.explain,
         allow_prompted=asked.allow_prompted,
@@ -68,18 +67,6 @@ def _rerank(asked: RerankRequest | bool | None, usual: Rerank) -> Rerank | bool 
         usual.candidates if asked.candidates is None else asked.candidates,
         usual.on_failure if asked.on_failure is None else OnFailure(asked.on_failure),
     )
-
-
-def _group(asked: SearchRequest) -> Group | None:
-    group = Group(GroupScore(asked.group_score), asked.group_size)
-    if asked.group_by is not None:
-        return group
-    if group != Group():
-        raise InvalidRequest(
-            '`group_score` and `group_size` are about documents: add `"group_by": "document"`',
-            field="group_by",
-        )
-    return None
 
 
 def search_answer(found: SearchResult, *, explain: bool) -> SearchResponse:

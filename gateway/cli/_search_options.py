@@ -2,7 +2,7 @@
 
 from gateway.domain.search import Fusion, FusionMethod
 from gateway.errors import InvalidRequest
-from gateway.retrieval.query import Group, GroupScore, Mode, OnFailure, Rerank
+from gateway.retrieval.query import Mode, OnFailure, Rerank
 from gateway.settings import Settings
 
 
@@ -31,18 +31,10 @@ def fusion_of(
     """Return how rankings are fused; `several` says that there are several texts, fused by rank.
 
     Raises:
-        InvalidRequest: numbers out of range, or a choice about fusing where nothing is fused.
+        InvalidRequest: numbers out of range, or a rank constant where no ranks are fused.
     """
-    usual = Fusion()
-    asked = Fusion(method, usual.k if k is None else k, weights)
-    alone = mode in (Mode.DENSE, Mode.LEXICAL)
-    if alone and (asked.method, asked.weights) != (usual.method, usual.weights):
-        raise InvalidRequest(
-            f"--fusion and --weights are for the two halves of a hybrid search, and --mode {mode.value} "
-            "has one: leave them out, or take --mode hybrid",
-            field="fusion",
-        )
-    if k is not None and alone and not several:
+    alone = mode in (Mode.DENSE, Mode.LEXICAL) and not several
+    if k is not None and alone:
         raise InvalidRequest(
             f"--rrf-k is for fusing ranks, and --mode {mode.value} of one text has one ranking: leave "
             "it out, or take --mode hybrid or --also",
@@ -54,7 +46,7 @@ def fusion_of(
             "--fusion rrf",
             field="fusion.k",
         )
-    return asked
+    return Fusion(method, Fusion().k if k is None else k, weights)
 
 
 def rerank_of(
@@ -78,18 +70,3 @@ def rerank_of(
         usual.candidates if candidates is None else candidates,
         OnFailure(usual.on_failure) if on_failure is None else on_failure,
     )
-
-
-def group_of(by_document: bool, score: GroupScore | None, size: int | None) -> Group | None:
-    """Return how hits are gathered by document; None: they are not.
-
-    Raises:
-        InvalidRequest: a choice about groups, and none are asked for.
-    """
-    if by_document:
-        return Group(score or GroupScore.BEST, 1 if size is None else size)
-    if score is not None or size is not None:
-        raise InvalidRequest(
-            "--group-score and --group-size are about documents: add --by-document", field="group"
-        )
-    return None

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from gateway.api.filters import parse_filter
 from gateway.api.search_wire import search_json
-from gateway.cli._search_options import coarse_of, fusion_of, group_of, rerank_of
+from gateway.cli._search_options import coarse_of, fusion_of, rerank_of
 from gateway.cli.common import (
     AllowPrompted,
     Collection,
@@ -27,7 +27,7 @@ from gateway.domain.search import FusionMethod, Hit
 from gateway.errors import InvalidFilter
 from gateway.retrieval.explanation import Explanation, SearchResult
 from gateway.retrieval.options import SearchOptions
-from gateway.retrieval.query import GroupScore, Mode, OnFailure
+from gateway.retrieval.query import Group, GroupScore, Mode, OnFailure
 
 SNIPPET = 240
 """Characters of a chunk shown per hit."""
@@ -92,13 +92,11 @@ def search(
         bool, typer.Option("--by-document", help="Best chunk of each document only.")
     ] = False,
     group_score: Annotated[
-        GroupScore | None,
-        typer.Option(help="What a document is worth, with --by-document; best by default."),
-    ] = None,
+        GroupScore, typer.Option(help="What a document is worth, with --by-document.")
+    ] = GroupScore.BEST,
     group_size: Annotated[
-        int | None,
-        typer.Option(help="Most hits of one document, with --by-document; 1 by default."),
-    ] = None,
+        int, typer.Option(help="Most hits of one document, with --by-document.")
+    ] = 1,
     neighbours: Annotated[int, typer.Option(help="Chunks to show before and after each hit.")] = 0,
     also: Annotated[
         list[str] | None, typer.Option("--also", help="Another wording of the query; repeat it.")
@@ -139,7 +137,7 @@ def search(
             candidates=candidates,
             rerank=rerank_of(rerank, rerank_candidates, rerank_on_failure, settings),
             mmr=mmr,
-            group=group_of(by_document, group_score, group_size),
+            group=Group(group_score, group_size) if by_document else None,
             neighbours=neighbours,
             exact=exact,
             explain=explain,

@@ -267,8 +267,6 @@ MISTAKES: list[tuple[dict[str, Any], str, str | None]] = [
     ({"rerank": {"candidates": 0}}, "invalid-request", "rerank.candidates"),
     ({"mmr": 2.0}, "invalid-request", "mmr"),
     ({"group_by": "document", "group_size": 0}, "invalid-request", "group_size"),
-    ({"group_size": 2}, "invalid-request", "group_by"),
-    ({"group_score": "sum"}, "invalid-request", "group_by"),
     ({"neighbours": 11}, "invalid-request", "neighbours"),
     ({"filter": {"eq": {"metadata.colour": "red"}}}, "invalid-filter", "filter.eq"),
     (

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from gateway.cli._search_options import coarse_of, fusion_of, group_of, rerank_of
+from gateway.cli._search_options import coarse_of, fusion_of, rerank_of
 from gateway.cli.collections import lexical_of
 from gateway.cli.ingest import parse_fields
 from gateway.domain.collections import Lexical
 from gateway.domain.search import Fusion, FusionMethod
 from gateway.errors import InvalidRequest
 from gateway.retrieval.collections import UNSET, Unset
-from gateway.retrieval.query import Group, GroupScore, Mode, OnFailure, Rerank
+from gateway.retrieval.query import Mode, OnFailure, Rerank
 from gateway.settings import Settings, load_settings
 
 EVEN = (1.0, 1.0)
@@ -80,24 +80,14 @@ def test_what_is_not_said_of_reranking_is_as_the_settings_say(
     assert rerank_of(flag, candidates, on_failure, usual) == expected
 
 
-def test_groups_have_the_usual_score_and_size_unless_it_is_said() -> None:
-    assert group_of(False, None, None) is None
-    assert group_of(True, None, None) == Group()
-    assert group_of(True, GroupScore.SUM, 3) == Group(GroupScore.SUM, 3)
-
-
 REFUSED = [
     (lambda: coarse_of(False, 128), "--no-coarse"),
     (lambda: fusion_of(FusionMethod.RRF, EVEN, 0, mode=Mode.AUTO, several=False), "1-10000"),
     (lambda: fusion_of(FusionMethod.RRF, EVEN, 7, mode=Mode.DENSE, several=False), "--also"),
     (lambda: fusion_of(FusionMethod.DBSF, EVEN, 7, mode=Mode.AUTO, several=False), "--fusion rrf"),
-    (lambda: fusion_of(FusionMethod.DBSF, EVEN, None, mode=Mode.DENSE, several=True), "halves"),
-    (lambda: fusion_of(FusionMethod.RRF, (1, 2), None, mode=Mode.LEXICAL, several=False), "halves"),
     (lambda: parse_fields(["a:integer", "a:keyword"]), "'a' twice"),
     (lambda: rerank_of(False, 10, None, settings()), "--no-rerank"),
     (lambda: rerank_of(False, None, OnFailure.SKIP, settings()), "--no-rerank"),
-    (lambda: group_of(False, GroupScore.SUM, None), "add --by-document"),
-    (lambda: group_of(False, None, 2), "add --by-document"),
     (lambda: lexical_of(False, {"k1": 0.9, "average_words": 40.0}, settings()), "--average-words"),
     (lambda: lexical_of(None, {"k1": 11.0}, settings()), "k1 is 11.0; take 0-10"),
 ]

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from gateway.domain.collections import CollectionInfo, CollectionSpec, StoredForm
+from gateway.domain.collections import CollectionInfo, CollectionSpec, Lexical, StoredForm
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
 from gateway.domain.search import Filter, Hit, StoreQuery
 from gateway.domain.vectors import Matrix
@@ -270,6 +270,13 @@ class VectorStore(Protocol):
 
         Raises:
             InvalidRequest: words where none are indexed, a coarse pass without short vectors.
+        """
+        ...
+
+    def has_words(self, lexical: Lexical, text: str) -> bool:
+        """Say whether a query's text has a word that a search by words looks for: stop words are none.
+
+        It asks no engine and costs microseconds; it is no coroutine.
         """
         ...
 

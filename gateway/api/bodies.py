@@ -30,11 +30,20 @@ async def read_json(request: AnyRequest, model: type[M]) -> M:
         InvalidRequest: JSON of another shape; `field` is the first place that is wrong.
     """
     require_type(request, JSON)
-    body = await read_body(request)
+    return checked(await read_body(request), model)
+
+
+def checked(body: bytes, model: type[M], *, whole: str = "the body") -> M:
+    """Read JSON as `model`; `whole` is what it is called where no field of it can be named.
+
+    Raises:
+        MalformedJSON: not JSON.
+        InvalidRequest: JSON of another shape; `field` is the first place that is wrong.
+    """
     try:
         return model.model_validate_json(body)
     except ValidationError as exc:
-        raise _mistakes(exc, body) from exc
+        raise _mistakes(exc, body, whole) from exc
 
 
 async def read_body(request: AnyRequest) -> bytes:
@@ -134,7 +143,7 @@ def malformed(body: bytes, what: str) -> MalformedJSON:
     return MalformedJSON(half or f"{what}; send one JSON document in UTF-8")
 
 
-def _mistakes(exc: ValidationError, body: bytes) -> InvalidRequest:
+def _mistakes(exc: ValidationError, body: bytes, whole: str) -> InvalidRequest:
     errors = exc.errors(include_url=False, include_input=False, include_context=False)
     if errors[0]["type"] == "json_invalid":
         return malformed(body, errors[0]["msg"])
@@ -144,7 +153,7 @@ def _mistakes(exc: ValidationError, body: bytes) -> InvalidRequest:
         for place, error in zip(places, errors, strict=True)
         if not any(other.startswith(f"{place}.") for other in places)
     ]
-    said = [f"{place or 'the body'}: {words}" for place, words in kept]
+    said = [f"{place or whole}: {words}" for place, words in kept]
     more = f" (and {len(said) - SHOWN} more)" if len(said) > SHOWN else ""
     return InvalidRequest("; ".join(said[:SHOWN]) + more, field=kept[0][0] or None)
 
@@ -159,4 +168,5 @@ def _named(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
 def _words(kind: str, message: str) -> str:
     if kind == "extra_forbidden":
         return "no such field; remove it, or see /docs for the known ones"
+    message = message.removeprefix("Value error, ").replace(" after validation", "")
     return message[0].lower() + message[1:]

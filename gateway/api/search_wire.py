@@ -30,8 +30,8 @@ def names_of(asked: SearchRequest) -> dict[str, str]:
     return {"text": "query" if asked.query is not None else "queries[{index}]"}
 
 
-def options_of(asked: SearchRequest, *, trace_id: str = "") -> SearchOptions:
-    """Return how a search is meant.
+def options_of(asked: SearchRequest, usual: Rerank, *, trace_id: str = "") -> SearchOptions:
+    """Return how a search is meant; `usual` is how hits are read again where it does not say it.
 
     Raises:
         InvalidRequest, InvalidFilter: a part of it makes no sense.
@@ -49,7 +49,7 @@ def options_of(asked: SearchRequest, *, trace_id: str = "") -> SearchOptions:
         coarse=asked.coarse,
         fusion=Fusion(FusionMethod(fusion.method), fusion.k, fusion.weights),
         candidates=asked.candidates,
-        rerank=_rerank(asked.rerank),
+        rerank=_rerank(asked.rerank, usual),
         mmr=asked.mmr,
         group=group_of(
             GroupScore(asked.group_score), asked.group_size, by_document=asked.group_by is not None
@@ -62,10 +62,13 @@ def options_of(asked: SearchRequest, *, trace_id: str = "") -> SearchOptions:
     )
 
 
-def _rerank(asked: RerankRequest | bool | None) -> Rerank | bool | None:
-    if isinstance(asked, RerankRequest):
-        return Rerank(asked.candidates, OnFailure(asked.on_failure))
-    return asked
+def _rerank(asked: RerankRequest | bool | None, usual: Rerank) -> Rerank | bool | None:
+    if not isinstance(asked, RerankRequest):
+        return asked
+    return Rerank(
+        usual.candidates if asked.candidates is None else asked.candidates,
+        usual.on_failure if asked.on_failure is None else OnFailure(asked.on_failure),
+    )
 
 
 def search_answer(found: SearchResult, *, explain: bool) -> SearchResponse:

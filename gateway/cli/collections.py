@@ -1,7 +1,7 @@
 """`gateway collections`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any, cast
 
 import typer
@@ -21,7 +21,9 @@ from gateway.cli.common import (
 from gateway.cli.ingest import parse_fields
 from gateway.domain.collections import CollectionInfo, Lexical
 from gateway.errors import InvalidRequest
-from gateway.retrieval.collections import UNSET
+from gateway.retrieval.collections import UNSET, Unset
+from gateway.settings import Settings
+from gateway.wiring.consistency import usual_lexical
 
 app = typer.Typer(no_args_is_help=True, help="List, show, make, tune and delete collections.")
 Name = Annotated[str, typer.Argument(help="Name of the collection.")]
@@ -77,8 +79,18 @@ def create(
         typer.Option(help="Stop words and stemmer: english, russian, ...; auto: by script."),
     ] = None,
     lexical: Annotated[
-        bool, typer.Option("--lexical/--no-lexical", help="Index the words of chunks.")
-    ] = True,
+        bool | None, typer.Option("--lexical/--no-lexical", help="Index the words of chunks.")
+    ] = None,
+    k1: Annotated[
+        float | None, typer.Option("--k1", help="What repeating a word is worth: 0-10, usual 1.2.")
+    ] = None,
+    b: Annotated[
+        float | None,
+        typer.Option("--b", help="What the length of a chunk is worth: 0-1, usual 0.75."),
+    ] = None,
+    average_words: Annotated[
+        float | None, typer.Option(help="Words of an average chunk, without stop words; usual 100.")
+    ] = None,
     field: Annotated[
         list[str] | None,
         typer.Option(
@@ -98,17 +110,21 @@ def create(
       gateway collections create docs --size 768 --coarse 128
 
       gateway collections create mail --language russian --field year:integer
+
+      gateway collections create tickets --k1 0.9 --b 0.4 --average-words 40
     """
+    weighed = {"language": language, "k1": k1, "b": b, "average_words": average_words}
 
     async def main() -> CollectionInfo:
         fields = parse_fields(field or [])
-        chosen = Lexical(language) if language else UNSET
-        async with runtime_of(read_settings(config, assignments)) as runtime:
+        settings = read_settings(config, assignments)
+        words = lexical_of(lexical, weighed, settings)
+        async with runtime_of(settings) as runtime:
             await runtime.collections.create(
                 name,
                 size=size,
                 filter_fields=fields,
-                lexical=chosen if lexical else None,
+                lexical=words,
                 coarse=coarse,
             )
             return await runtime.collections.describe(name)
@@ -142,6 +158,30 @@ def delete(
         print_json({"deleted": name})
     else:
         out.print(f"deleted {name!r}", markup=False)
+
+
+def lexical_of(
+    indexed: bool | None, weighed: Mapping[str, Any], settings: Settings
+) -> Lexical | Unset | None:
+    """Return how words are weighed; what is not said is as the settings say.
+
+    Raises:
+        InvalidRequest: weights of words that are not indexed, or out of range.
+    """
+    chosen = {name: value for name, value in weighed.items() if value is not None}
+    if indexed is False:
+        if chosen:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in chosen)
+            raise InvalidRequest(
+                f"--no-lexical indexes no words, so {options} would weigh none: leave one or the "
+                "other out",
+                field="lexical",
+            )
+        return None
+    usual = usual_lexical(settings)
+    if not chosen and (usual is not None or indexed is None):
+        return UNSET
+    return replace(usual or Lexical(settings.collections.language), **chosen)
 
 
 def _tell(facts: dict[str, Any], *, as_json: bool) -> None:

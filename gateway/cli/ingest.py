@@ -110,6 +110,8 @@ def parse_fields(declared: list[str]) -> Mapping[str, FieldType]:
             raise InvalidRequest(
                 f"--field wants NAME:TYPE with a type of {', '.join(FieldType)}; got {item!r}"
             )
+        if name in fields:
+            raise InvalidRequest(f"--field declares {name!r} twice; give it one type")
         fields[name] = FieldType(kind)
     return fields
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from gateway.api.filters import parse_filter
 from gateway.api.search_wire import search_json
+from gateway.cli._search_options import coarse_of, fusion_of, rerank_of
 from gateway.cli.common import (
     AllowPrompted,
     Collection,
@@ -22,11 +23,11 @@ from gateway.cli.common import (
     run,
     runtime_of,
 )
-from gateway.domain.search import Fusion, FusionMethod, Hit, Pass
+from gateway.domain.search import FusionMethod, Hit, Pass
 from gateway.errors import InvalidFilter
 from gateway.retrieval.explanation import Explanation, SearchResult, StageTrace
 from gateway.retrieval.options import SearchOptions, group_of
-from gateway.retrieval.query import GroupScore, Mode
+from gateway.retrieval.query import GroupScore, Mode, OnFailure
 
 SNIPPET = 240
 """Characters of a chunk shown per hit."""
@@ -56,18 +57,32 @@ def search(
         bool | None,
         typer.Option("--coarse/--no-coarse", help="Look through short vectors first."),
     ] = None,
+    coarse_size: Annotated[
+        int | None, typer.Option(help="The same, and the size that short vectors must have.")
+    ] = None,
     fusion: Annotated[
         FusionMethod, typer.Option(help="How the two halves of a hybrid search are ranked.")
     ] = FusionMethod.RRF,
     weights: Annotated[
         tuple[float, float], typer.Option(help="Weights of meaning and of words (rrf only).")
     ] = (1.0, 1.0),
+    rrf_k: Annotated[
+        int | None,
+        typer.Option("--rrf-k", help="Rank constant of rrf, and of --also; 60 by default."),
+    ] = None,
     candidates: Annotated[
         int, typer.Option(help="Hits of each half that are fused, and that --mmr chooses among.")
     ] = 100,
     rerank: Annotated[
         bool | None,
         typer.Option("--rerank/--no-rerank", help="Read the best hits again by the reranker."),
+    ] = None,
+    rerank_candidates: Annotated[
+        int | None, typer.Option(help="Hits to read again; default: rerank.candidates.")
+    ] = None,
+    rerank_on_failure: Annotated[
+        OnFailure | None,
+        typer.Option(help="When the reranker fails: fail, or go on without it and say so."),
     ] = None,
     mmr: Annotated[
         float | None,
@@ -108,18 +123,19 @@ def search(
     """
 
     async def main() -> SearchResult:
+        settings = read_settings(config, assignments)
         options = SearchOptions(
             task=task,
             limit=limit,
             offset=offset,
-            where=parse_filter(_json(where)) if where else None,
+            where=None if where is None else parse_filter(_json(where)),
             score_threshold=threshold,
             probability_threshold=probability,
             mode=mode,
-            coarse=coarse,
-            fusion=Fusion(fusion, weights=weights),
+            coarse=coarse_of(coarse, coarse_size),
+            fusion=fusion_of(fusion, weights, rrf_k, mode=mode, several=bool(also)),
             candidates=candidates,
-            rerank=rerank,
+            rerank=rerank_of(rerank, rerank_candidates, rerank_on_failure, settings),
             mmr=mmr,
             group=group_of(group_score, group_size, by_document=by_document),
             neighbours=neighbours,
@@ -128,7 +144,7 @@ def search(
             allow_prompted=allow_prompted,
             truncate=truncate,
         )
-        async with runtime_of(read_settings(config, assignments)) as runtime:
+        async with runtime_of(settings) as runtime:
             return await runtime.retriever.search(collection, [query, *(also or [])], options)
 
     result = run(main)

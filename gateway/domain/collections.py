@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -79,6 +79,10 @@ class Lexical:
                 f"average_words is {self.average_words}; take 1-100000",
                 field="lexical.average_words",
             )
+
+    def __str__(self) -> str:
+        facts = ", ".join(f"{key} {value}" for key, value in asdict(self).items())
+        return f"BM25 ({facts})"
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Lexical":
@@ -224,13 +228,14 @@ def require_same(stored: CollectionSpec, asked: CollectionSpec) -> CollectionSpe
         )
     if stored.lexical != asked.lexical:
         raise CollectionMismatch(
-            f"collection {stored.name!r} weighs words by {stored.lexical}, not by {asked.lexical}: "
-            "that is decided when a collection is made; ingest into a new one"
+            f"collection {stored.name!r} {_weighing(stored.lexical)}, and one was asked for that "
+            f"{_weighing(asked.lexical)}: that is decided when a collection is made; ingest into a new "
+            "one"
         )
     if stored.coarse != asked.coarse:
         raise CollectionMismatch(
-            f"collection {stored.name!r} has short vectors of size {stored.coarse}, not "
-            f"{asked.coarse}: that is decided when a collection is made; ingest into a new one"
+            f"collection {stored.name!r} has {_short(stored.coarse)}, and one was asked for that has "
+            f"{_short(asked.coarse)}: that is decided when a collection is made; ingest into a new one"
         )
     for key, kind in asked.filter_fields.items():
         if stored.filter_fields.get(key) != kind:
@@ -239,6 +244,14 @@ def require_same(stored: CollectionSpec, asked: CollectionSpec) -> CollectionSpe
                 "declare filter fields when the collection is made"
             )
     return stored
+
+
+def _weighing(lexical: Lexical | None) -> str:
+    return "indexes no words" if lexical is None else f"weighs words by {lexical}"
+
+
+def _short(size: int | None) -> str:
+    return "no short vectors" if size is None else f"short vectors of size {size}"
 
 
 def amended(stored: CollectionSpec, asked: CollectionSpec) -> CollectionSpec:

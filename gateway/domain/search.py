@@ -39,6 +39,12 @@ class Range:
     lt: float | str | None = None
     lte: float | str | None = None
 
+    @property
+    def bounds(self) -> dict[str, float | str]:
+        """The bounds that are given, by name."""
+        named = {"gt": self.gt, "gte": self.gte, "lt": self.lt, "lte": self.lte}
+        return {name: bound for name, bound in named.items() if bound is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class Exists:

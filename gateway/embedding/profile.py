@@ -181,13 +181,14 @@ class ModelProfile:
         if title is not None and rule.separator in (title + rule.after)[:-1]:
             self._refuse(f"the title contains the mark {rule.separator!r}", index, field="title")
 
-    def require_size(self, size: int) -> int:
-        """Return a trained size or raise `UnsupportedSize`."""
+    def require_size(self, size: int, *, field: str = "size") -> int:
+        """Return a trained size or raise `UnsupportedSize`, which names `field` as what is wrong."""
         if size not in self.sizes:
+            where = "" if field == "size" else f"{field}: "
             raise UnsupportedSize(
-                f"model {self.name!r} has no size {size}; it was trained for "
+                f"{where}model {self.name!r} has no size {size}; it was trained for "
                 f"{', '.join(map(str, self.sizes))}",
-                field="size",
+                field=field,
             )
         return size
 

@@ -88,7 +88,7 @@ class Collections:
             size=full,
             filter_fields=filter_fields,
             lexical=self._lexical if isinstance(lexical, Unset) else lexical,
-            coarse=usual if coarse is None else profile.require_size(coarse),
+            coarse=usual if coarse is None else profile.require_size(coarse, field="coarse"),
         )
 
     async def create(

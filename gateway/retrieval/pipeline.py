@@ -21,6 +21,7 @@ from gateway.retrieval.probability import calibrated, narrowed
 from gateway.retrieval.query import RERANK, Ask, Mode, Query, Rerank, Stage
 from gateway.retrieval.retrieve import given_of, retrieve
 from gateway.retrieval.stages import diversify, group, page, rerank, surround
+from gateway.retrieval.wordless import wordless_warnings
 
 _AT_ONCE: Final = 8
 """Searches of one batch that run side by side."""
@@ -51,6 +52,11 @@ class Retriever:
     def space(self) -> str:
         """Fingerprint of the space that is searched."""
         return self._embedder.space
+
+    @property
+    def usual_rerank(self) -> Rerank:
+        """How hits are read again where a search does not say it."""
+        return self._usual or Rerank()
 
     async def search(
         self, collection: str, text: str | Sequence[str], options: SearchOptions | None = None
@@ -131,7 +137,8 @@ class Retriever:
         spent = asked.seconds + time.perf_counter() - started
         self._sink(Searched(spec.name, len(hits), spent))
         explanation = self._explained(spec, query, options, asked, traces)
-        return SearchResult(hits, explanation, (*asked.warnings, *query.warnings))
+        wordless = wordless_warnings(self._store, spec, query)
+        return SearchResult(hits, explanation, (*asked.warnings, *wordless, *query.warnings))
 
     async def _run(
         self, spec: CollectionSpec, query: Query

@@ -43,7 +43,8 @@ FILTER_SCHEMA: Final[dict[str, Any]] = {
     "description": (
         "A condition on chunks: an object with exactly one operator. A field is `document_id`, "
         "`chunk_index`, `content_hash`, `title`, `source`, `ingested_at` or `metadata.<key>`, nested "
-        'keys joined by dots; metadata fields are declared with the collection. Equality knows types (`1` is not `"1"`); a list matches when one of '
+        "keys joined by dots; metadata fields are declared with the collection, and a value of "
+        'another type is refused. Equality knows types (`1` is not `"1"`); a list matches when one of '
         "its elements does; range bounds are numbers, or RFC 3339 times as strings; `exists` holds "
         "when the field is present, not null and not an empty list."
     ),
@@ -69,6 +70,7 @@ FILTER_SCHEMA: Final[dict[str, Any]] = {
 """JSON Schema of a filter, as the API reference shows it."""
 
 FilterJson = Annotated[Any, WithJsonSchema({"$ref": _REF})]
+SearchJson = Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/SearchRequest"})]
 
 
 class FusionRequest(Body):
@@ -86,16 +88,14 @@ class FusionRequest(Body):
 
 
 class RerankRequest(Body):
-    """How the best hits are read again by the reranker."""
+    """How the best hits are read again by the reranker; what is null is as the gateway is set."""
 
-    candidates: int = Field(
-        default=50,
-        ge=1,
-        le=1_000,
+    candidates: Annotated[int, Field(ge=1, le=1_000)] | None = Field(
+        default=None,
         description="Hits to read again; further pages read the next so many by themselves",
     )
-    on_failure: Literal["error", "skip"] = Field(
-        default="error",
+    on_failure: Literal["error", "skip"] | None = Field(
+        default=None,
         description="`error`: the search fails with the reranker; `skip`: hits stay as they were, "
         "and `warnings` say so",
     )
@@ -187,9 +187,9 @@ class SearchRequest(SearchBase):
 
 
 class SearchBatchRequest(Body):
-    """Several searches of one collection."""
+    """Several searches of one collection; each is checked by itself, and answered by itself."""
 
-    searches: list[SearchRequest] = Field(
+    searches: list[SearchJson] = Field(
         min_length=1, max_length=100, description="Answered in this order, 1-100"
     )
 

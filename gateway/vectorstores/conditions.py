@@ -13,8 +13,8 @@ from typing import Any, Final, TypeAlias, cast
 
 from gateway.domain.collections import CollectionSpec, FieldType
 from gateway.domain.search import And, Eq, Exists, Filter, FilterValue, In, Not, Or, Range
-from gateway.vectorstores.filters import EXACT_INT, bounds, require_filter
-from gateway.vectorstores.times import format_time, parse_time
+from gateway.domain.times import format_time, parse_time
+from gateway.vectorstores.filters import EXACT_INT, require_filter
 
 Condition: TypeAlias = dict[str, Any]
 """A condition or filter in the JSON of Qdrant's REST API."""
@@ -135,7 +135,7 @@ def _number(path: str, value: float) -> Condition:
 
 
 def _range(path: str, where: Range, kind: FieldType | None) -> Condition:
-    given = bounds(where)
+    given = where.bounds
     if not all(_can_hold(kind, bound) for bound in given.values()):
         return NOTHING
     exact = {name: _bound(name, bound, kind) for name, bound in given.items()}

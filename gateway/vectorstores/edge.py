@@ -15,6 +15,7 @@ import numpy as np
 from gateway.domain.collections import (
     CollectionInfo,
     CollectionSpec,
+    Lexical,
     StoredForm,
     amended,
     require_same,
@@ -214,6 +215,12 @@ class EdgeStore:
         rows, told = await self._process.call("query", name=name, kind=kind, asked=request)
         passes[:] = [Pass(*each) for each in told]
         return [_hit(row) for row in rows]
+
+    def has_words(self, lexical: Lexical, text: str) -> bool:
+        # the tokeniser alone, which needs no engine: the worker is not asked
+        from gateway.vectorstores.bm25 import query_vector  # noqa: PLC0415
+
+        return bool(query_vector(lexical, text)[0])
 
     async def health(self) -> Health:
         """Say whether the worker lives; a living one is not disturbed, a dead one is replaced."""

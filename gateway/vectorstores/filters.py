@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 from gateway.domain.search import And, Eq, Exists, Filter, FilterValue, In, Not, Or, Range
+from gateway.domain.times import parse_time
 from gateway.errors import InvalidFilter
-from gateway.vectorstores.times import parse_time
 
 TOP_FIELDS: Final = (
     "document_id",
@@ -82,12 +82,6 @@ def equal(value: object, want: FilterValue) -> bool:
     return float(value) == float(want)
 
 
-def bounds(where: Range) -> dict[str, float | str]:
-    """Return the bounds that are given, by name."""
-    named = {"gt": where.gt, "gte": where.gte, "lt": where.lt, "lte": where.lte}
-    return {name: bound for name, bound in named.items() if bound is not None}
-
-
 def _found(payload: Mapping[str, Any], path: str) -> object:
     node: object = payload
     for key in path.split("."):
@@ -98,7 +92,7 @@ def _found(payload: Mapping[str, Any], path: str) -> object:
 
 
 def _within(value: object, where: Range) -> bool:
-    given = bounds(where)
+    given = where.bounds
     if any(isinstance(bound, str) for bound in given.values()):
         moment = parse_time(value) if isinstance(value, str) else None
         if moment is None:
@@ -166,7 +160,7 @@ def _check_text(path: str, value: str) -> None:
 
 
 def _check_range(where: Range) -> None:
-    given = bounds(where)
+    given = where.bounds
     if not given:
         raise InvalidFilter(
             f"the range on {where.field!r} has no bound; give gt, gte, lt or lte", field=where.field

@@ -14,6 +14,7 @@ import numpy as np
 from gateway.domain.collections import (
     CollectionInfo,
     CollectionSpec,
+    Lexical,
     StoredForm,
     amended,
     require_same,
@@ -232,6 +233,9 @@ class MemoryStore:
         found = self._named(name)
         return require_hits(name, query.space, found.answer(require_query(found.spec, query)))
 
+    def has_words(self, lexical: Lexical, text: str) -> bool:
+        return bool(_words(lexical, text))
+
     async def health(self) -> Health:
         return Health("memory", ok=True, detail=f"{len(self._collections)} collections in memory")
 
@@ -259,11 +263,13 @@ def _document_words(spec: CollectionSpec, payload: Payload) -> dict[int, float]:
 
 
 def _query_words(spec: CollectionSpec, text: str) -> list[int]:
-    if spec.lexical is None:
-        return []
+    return [] if spec.lexical is None else _words(spec.lexical, text)
+
+
+def _words(lexical: Lexical, text: str) -> list[int]:
     from gateway.vectorstores.bm25 import query_vector  # noqa: PLC0415
 
-    return query_vector(spec.lexical, text)[0]
+    return query_vector(lexical, text)[0]
 
 
 def _idf(chunks: int, having: int) -> float:

@@ -18,6 +18,7 @@ from qdrant_client import AsyncQdrantClient, models
 from gateway.domain.collections import (
     CollectionInfo,
     CollectionSpec,
+    Lexical,
     StoredForm,
     require_space,
 )
@@ -31,6 +32,7 @@ from gateway.errors import (
 from gateway.events import Sink, discard
 from gateway.ports import Health
 from gateway.vectorstores import qdrant_schema as schema
+from gateway.vectorstores.bm25 import query_vector
 from gateway.vectorstores.conditions import compile_filter, optional_filter
 from gateway.vectorstores.points import require_hits, require_query, to_points
 from gateway.vectorstores.qdrant_calls import Caller
@@ -205,6 +207,9 @@ class QdrantStore:
         if not hits or any(hit.space != query.space for hit in hits):  # the spec may be an old one
             require_space(await self._collections.spec(name, fresh=True), query.space)
         return require_hits(name, query.space, hits)
+
+    def has_words(self, lexical: Lexical, text: str) -> bool:
+        return bool(query_vector(lexical, text)[0])
 
     async def health(self) -> Health:
         """Ask the server for its version, once: readiness must not wait for repeats."""

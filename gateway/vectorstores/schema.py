@@ -11,8 +11,8 @@ from typing import Any, Final, cast
 
 from gateway.domain.calibration import Calibration
 from gateway.domain.collections import CollectionSpec, FieldType, Lexical, Quantization, Tuning
+from gateway.domain.times import parse_time
 from gateway.errors import InvalidRequest
-from gateway.vectorstores.times import parse_time
 
 KIND: Final = "tei-rag-gateway"
 """Mark by which our collections are told from others on the same server."""

@@ -62,7 +62,7 @@ def require_consistent(settings: Settings) -> ModelProfile:
     if settings.size is not None:
         profile.require_size(settings.size)
     if settings.collections.coarse is not None:
-        profile.require_size(settings.collections.coarse)
+        profile.require_size(settings.collections.coarse, field="collections.coarse")
     usual_lexical(settings)
     _require_reranker(settings)
     require_default_task(settings, profile)

@@ -144,7 +144,8 @@ def test_words_and_short_vectors_are_chosen_when_a_collection_is_made(
     [
         ({"size": 256, "coarse": 512}, "coarse"),
         ({"size": 256, "coarse": 256}, "coarse"),
-        ({"coarse": 100}, "size"),
+        ({"coarse": 999}, "coarse"),
+        ({"size": 999, "coarse": 128}, "size"),
         ({"lexical": {"language": "klingon"}}, "lexical.language"),
         ({"lexical": {"b": 2.0}}, "lexical.b"),
     ],

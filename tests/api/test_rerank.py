@@ -107,6 +107,18 @@ def test_a_reranker_that_is_away_is_skipped_where_that_is_set_and_said(stub: TEI
     assert reranker_of(told.json())["detail"].startswith("searches go without it: ")
 
 
+def test_what_a_search_does_not_say_of_reranking_is_as_the_gateway_is_set(stub: TEIStub) -> None:
+    with gateway(stub, on_failure="skip", candidates=2) as client:  # nobody listens
+        (warning,) = search(client, rerank={"candidates": 3}).json()["warnings"]
+        assert "reranking was skipped" in warning
+        assert search(client, rerank={"on_failure": "error"}).status_code == 503
+    with stub, gateway(stub, candidates=2) as client:
+        asked = {"rerank": {"on_failure": "skip"}, "explain": True, "limit": 1}
+        body = search(client, **asked).json()
+        read = {stage["stage"]: stage["candidates"] for stage in body["explanation"]["stages"]}
+        assert read["rerank"] == 2
+
+
 @pytest.mark.anyio
 async def test_a_server_that_is_no_reranker_stops_the_start() -> None:
     with TEIStub(model_type=EMBEDDING) as embedding:

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -155,10 +156,57 @@ def test_a_batch_answers_each_search_with_hits_or_its_problem(
     assert second["result"]["explanation"]["mode"] == "lexical"
     assert [answer["problem"]["status"] for answer in bad] == [400, 400, 400]
     assert "metadata.colour" in bad[0]["problem"]["detail"]
-    assert [answer["problem"]["field"] for answer in bad] == ["filter", "limit", "query"]
+    assert [answer["problem"]["field"] for answer in bad] == ["filter.eq", "limit", "query"]
     missing = planets.post("/api/v1/collections/none/search/batch", json={"searches": searches[:1]})
     assert missing.status_code == 404
-    assert planets.post(f"{SEARCH}/batch", json={"searches": []}).status_code == 400
+
+
+MALFORMED: list[tuple[Any, str | None]] = [
+    ({"query": "red", "top_k": 3}, "top_k"),
+    ({"query": "red", "limit": "5"}, "limit"),
+    ({"query": "red", "queries": ["red"]}, None),
+    ({}, None),
+    ({"query": "red", "mode": "semantic"}, "mode"),
+    ({"query": "red", "fusion": {"weights": [1.0]}}, "fusion.weights[1]"),
+    ({"query": "red", "rerank": {"candidates": "many"}}, "rerank.candidates"),
+    ("red", None),
+    (None, None),
+]
+
+
+def test_a_malformed_search_of_a_batch_spoils_no_other(planets: TestClient[Litestar]) -> None:
+    good = {"query": "red", "fusion": {"weights": [1.0, 0.5]}}
+    searches = [good, *(item for item, _ in MALFORMED), good]
+    response = planets.post(f"{SEARCH}/batch", json={"searches": searches})
+    assert response.status_code == 200, response.text
+    first, *bad, last = response.json()["answers"]
+    assert first["result"]["hits"] == last["result"]["hits"] != []
+    for (item, field), answer in zip(MALFORMED, bad, strict=True):
+        alone = planets.post(SEARCH, content=json.dumps(item)).json()
+        problem = answer["problem"]
+        assert problem.get("field") == alone.get("field") == field
+        assert problem["detail"].replace("the search:", "the body:") == alone["detail"]
+        assert "value error" not in alone["detail"]
+        for same in ("type", "title", "status"):
+            assert problem[same] == alone[same]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"searches": []},
+        {"searches": [{"query": "red"}] * 101},
+        {"searches": {"query": "red"}},
+        {"searches": [{"query": "red"}], "limit": 3},
+        {},
+        [{"query": "red"}],
+    ],
+    ids=lambda body: str(body)[:40],
+)
+def test_a_body_that_is_no_batch_is_refused_whole(
+    planets: TestClient[Litestar], body: object
+) -> None:
+    assert planets.post(f"{SEARCH}/batch", json=body).status_code == 400
 
 
 def test_what_a_collection_lacks_is_refused_with_the_remedy(client: TestClient[Litestar]) -> None:
@@ -169,7 +217,7 @@ def test_what_a_collection_lacks_is_refused_with_the_remedy(client: TestClient[L
         "mode": ({"mode": "lexical"}, "search it by mode dense"),
         "coarse": ({"coarse": 2048}, "no short vectors of size 2048"),
         "rerank": ({"rerank": True}, "no reranker is configured"),
-        "filter": ({"filter": {"eq": {"metadata.year": 1}}}, "--field NAME:TYPE"),
+        "filter.eq": ({"filter": {"eq": {"metadata.year": 1}}}, "--field NAME:TYPE"),
     }
     for field, (body, remedy) in refusals.items():
         response = client.post(url, json={"query": "x", **body})
@@ -201,7 +249,7 @@ CHOICES: list[tuple[dict[str, Any], set[str]]] = [
         {"mercury", "saturn"},
     ),
     ({"range": {"ingested_at": {"gt": "2020-01-01T00:00:00Z"}}}, {p[0] for p in PLANETS}),
-    ({"eq": {"metadata.moons": "2"}}, set()),
+    ({"eq": {"metadata.moons": 2.0}}, {"mars"}),
 ]
 
 
@@ -252,7 +300,12 @@ MISTAKES: list[tuple[dict[str, Any], str, str | None]] = [
     ({"mmr": 2.0}, "invalid-request", "mmr"),
     ({"group_by": "document", "group_size": 0}, "invalid-request", "group_size"),
     ({"neighbours": 11}, "invalid-request", "neighbours"),
-    ({"filter": {"eq": {"metadata.colour": "red"}}}, "invalid-filter", "filter"),
+    ({"filter": {"eq": {"metadata.colour": "red"}}}, "invalid-filter", "filter.eq"),
+    (
+        {"filter": {"or": [{"exists": "title"}, {"not": {"in": {"metadata.moons": [2, "95"]}}}]}},
+        "invalid-filter",
+        "filter.or[1].not.in.metadata.moons[1]",
+    ),
     ({"limit": 1_000_000}, "invalid-request", "limit"),
     ({"task": "singing"}, "unknown-task", "task"),
     ({"limit": 0}, "invalid-request", "limit"),

@@ -174,6 +174,14 @@ async def test_stop_words_alone_find_nothing_and_spoil_nothing(store: VectorStor
     assert len(await store.query("words", asking(unit(1), 5))) == 2
 
 
+@pytest.mark.parametrize("text", ["the of and", "и в на", "?!", "the E1234", "and планета", "a b"])
+async def test_a_store_says_which_texts_have_words_as_its_searches_do(
+    store: VectorStore, text: str
+) -> None:
+    await filled(store, document("all", "planet E1234 планета b"))
+    assert store.has_words(Lexical(), text) == bool(await names(store, lexical(text)))
+
+
 async def test_a_rare_word_weighs_more_and_a_filter_does_not_change_its_weight(
     store: VectorStore,
 ) -> None:
@@ -423,7 +431,7 @@ async def test_what_a_collection_lacks_is_refused_with_the_remedy(store: VectorS
             await store.query("docs", query)
     with pytest.raises(InvalidRequest, match="no short vectors"):
         await store.query("docs", asking(unit(1), 1, coarse=10))
-    with pytest.raises(CollectionMismatch, match="weighs words by None"):
+    with pytest.raises(CollectionMismatch, match="indexes no words, and one was asked for"):
         await store.ensure(replace(WORDS, name="docs"))
 
 

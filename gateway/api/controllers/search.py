@@ -1,11 +1,13 @@
 """`/api/v1/collections/{name}/search`: one search, or a batch of them."""
 
-from typing import Final
+import json
+from collections.abc import Sequence
+from typing import Any, Final
 
 from litestar import Controller, Response, post
 from litestar.di import NamedDependency, Provide
 
-from gateway.api.bodies import JSON, AnyRequest, read_json
+from gateway.api.bodies import JSON, AnyRequest, checked, read_json
 from gateway.api.conversation import request_id_of
 from gateway.api.dependencies import provide_collection
 from gateway.api.exceptions import body_of, note, read
@@ -16,6 +18,7 @@ from gateway.errors import GatewayError, InvalidRequest
 from gateway.retrieval.asking import Search
 from gateway.retrieval.explanation import SearchResult
 from gateway.retrieval.pipeline import Retriever
+from gateway.retrieval.query import Rerank
 from gateway.schemas.search import (
     SearchBatchAnswer,
     SearchBatchRequest,
@@ -52,7 +55,8 @@ class SearchController(Controller):
         """Rank the stored chunks of a collection against one text, or against several."""
         asked = await read_json(request, SearchRequest)
         with renamed(names_of(asked)):
-            options = options_of(asked, trace_id=request_id_of(request.scope))
+            trace_id = request_id_of(request.scope)
+            options = options_of(asked, retriever.usual_rerank, trace_id=trace_id)
             found = await retriever.search(collection, texts_of(asked), options)
         content = search_json(found, explain=asked.explain).encode()
         headers = {SPACE_HEADER: found.explanation.space}
@@ -69,32 +73,52 @@ class SearchController(Controller):
 
         The status is 200 when the collection can be searched: look at each answer.
         """
-        asked = (await read_json(request, SearchBatchRequest)).searches
-        found = await retriever.search_many(collection, _searches(request, asked))
+        asked = _each((await read_json(request, SearchBatchRequest)).searches)
+        searches = _searches(asked, retriever.usual_rerank, request_id_of(request.scope))
+        found = await retriever.search_many(collection, searches)
         answers = [_answer(request, each, one) for each, one in zip(found, asked, strict=True)]
         content = SearchBatchResponse(answers=answers).model_dump_json(exclude_none=True).encode()
         headers = {SPACE_HEADER: retriever.space}
         return Response(content, media_type=JSON, headers=headers)
 
 
-def _searches(request: AnyRequest, asked: list[SearchRequest]) -> list[Search | GatewayError]:
+def _each(items: Sequence[Any]) -> list[SearchRequest | InvalidRequest]:
+    """Read each search of a batch as the body of one is read; in place of a bad one, the reason."""
+    asked: list[SearchRequest | InvalidRequest] = []
+    for item in items:
+        try:
+            asked.append(checked(json.dumps(item).encode(), SearchRequest, whole="the search"))
+        except InvalidRequest as exc:
+            asked.append(exc)
+    return asked
+
+
+def _searches(
+    asked: Sequence[SearchRequest | InvalidRequest], usual: Rerank, trace_id: str
+) -> list[Search | GatewayError]:
     """Return the searches of a batch; in place of one that makes no sense, the reason."""
-    trace_id = request_id_of(request.scope)
     searches: list[Search | GatewayError] = []
     for one in asked:
+        if isinstance(one, InvalidRequest):
+            searches.append(one)
+            continue
         try:
-            searches.append(Search(texts_of(one), options_of(one, trace_id=trace_id)))
+            searches.append(Search(texts_of(one), options_of(one, usual, trace_id=trace_id)))
         except GatewayError as exc:
             searches.append(exc)
     return searches
 
 
 def _answer(
-    request: AnyRequest, found: SearchResult | GatewayError, asked: SearchRequest
+    request: AnyRequest,
+    found: SearchResult | GatewayError,
+    asked: SearchRequest | InvalidRequest,
 ) -> SearchBatchAnswer:
+    read_well = isinstance(asked, SearchRequest)
     if isinstance(found, SearchResult):
-        return SearchBatchAnswer(result=search_answer(found, explain=asked.explain))
-    if isinstance(found, InvalidRequest):
+        explain = read_well and asked.explain
+        return SearchBatchAnswer(result=search_answer(found, explain=explain))
+    if isinstance(found, InvalidRequest) and read_well:
         rename(found, names_of(asked))
     failure = read(found)
     note(found, failure)

@@ -21,6 +21,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     made = shell.run(
         *("collections", "create", "c", "--size", "768", "--coarse", "128"),
         *("--language", "english", "--field", "year:integer", "--json"),
+        *("--k1", "0.9", "--b", "0.4", "--average-words", "40"),
     )
     assert made.code == 0, made.err
     assert (made.json["coarse"], made.json["lexical"]["language"]) == (128, "english")
@@ -33,10 +34,11 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 
 def test_words_find_what_has_them_and_the_explanation_is_a_table(shell: Shell) -> None:
-    ran = shell.run("search", "E1234", "-c", "c", "--explain")
+    own = ("--coarse-size", "128", "--rrf-k", "7")
+    ran = shell.run("search", "E1234", "-c", "c", "--explain", *own)
     assert ran.code == 0, ran.err
     assert "disk" in ran.out.splitlines()[0]
-    for told in ("mode hybrid", "fusion rrf k=60", "first pass over 128", "trace "):
+    for told in ("mode hybrid", "fusion rrf k=7", "first pass over 128", "trace "):
         assert told in ran.out
     rows = {line.split()[0]: line.split()[1:] for line in ran.out.splitlines() if line.strip()}
     assert rows["hybrid"][:2] == ["4", "3"], "three by meaning and one by words"
@@ -60,7 +62,7 @@ def test_stages_are_options(shell: Shell) -> None:
 def test_a_collection_is_shown_in_words(shell: Shell) -> None:
     lines = shell.run("collections", "show", "c").out.splitlines()
     shown = dict(line.split(": ", 1) for line in lines)
-    assert shown["lexical"].startswith("language english, k1 1.2")
+    assert shown["lexical"].startswith("language english, k1 0.9, b 0.4, average_words 40")
     assert shown["tuning"].startswith("quantization int8, oversampling 2.0")
     assert (shown["coarse"], shown["calibrated"]) == ("128", "none")
     assert shown["filter_fields"] == "year integer"
@@ -71,7 +73,11 @@ MISTAKES = [
     (("c", "--limit", "0"), "limit must be 1-1000"),
     (("c", "--limit", "1000000"), "limit must be 1-1000"),
     (("c", "--filter", '{"eq": {"metadata.colour": "red"}}'), "declared: metadata.year"),
+    (("c", "--filter", '{"eq": {"metadata.year": "2024"}}'), "of type integer"),
+    (("c", "--filter", ""), "--filter is not JSON"),
     (("c", "--rerank"), "no reranker is configured"),
+    (("c", "--rerank-candidates", "9"), "no reranker is configured"),
+    (("c", "--coarse-size", "256"), "it has those of size 128"),
     (("c", "--mmr", "2"), "mmr must be 0-1"),
     (("plain", "--coarse"), "no short vectors"),
     (("plain", "--mode", "lexical"), "search it by mode dense"),
@@ -91,6 +97,7 @@ def test_a_bad_search_exits_2_and_says_what_would_do(
     ("arguments", "remedy"),
     [
         (("--size", "256", "--coarse", "512"), "coarse"),
+        (("--coarse", "999"), "coarse: model"),
         (("--language", "klingon"), "russian"),
         (("--field", "year"), "NAME:TYPE"),
     ],

@@ -29,7 +29,7 @@ from gateway.events import Event, Searched
 from gateway.retrieval.collections import Collections
 from gateway.retrieval.options import SearchOptions
 from gateway.retrieval.pipeline import Retriever
-from gateway.retrieval.query import Group, Rerank
+from gateway.retrieval.query import Group, Mode, Rerank
 from gateway.vectorstores.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -121,6 +121,26 @@ async def test_filters_and_thresholds_narrow_the_hits(bench: Bench) -> None:
     best = (await bench.retriever.search("c", "red planet")).hits[0].score
     strict = SearchOptions(score_threshold=best - 1e-6)
     assert len((await bench.retriever.search("c", "red planet", strict)).hits) == 1
+
+
+@pytest.mark.parametrize(
+    ("texts", "mode", "told"),
+    [
+        (["the and of"], Mode.LEXICAL, ["it finds nothing by words"]),
+        (["the and of"], Mode.AUTO, ["by meaning alone"]),
+        (["the and of"], Mode.DENSE, []),
+        (["the planet"], Mode.LEXICAL, []),
+        (["planet", "the", "?"], Mode.HYBRID, ["text 2 of the query", "text 3 of the query"]),
+    ],
+    ids=str,
+)
+async def test_a_text_without_a_word_to_look_for_is_told(
+    bench: Bench, texts: list[str], mode: Mode, told: list[str]
+) -> None:
+    result = await bench.retriever.search("c", texts, SearchOptions(mode=mode))
+    assert len(result.warnings) == len(told)
+    assert all(each in warning for each, warning in zip(told, result.warnings, strict=True))
+    assert bool(result.hits) == (texts != ["the and of"] or mode is not Mode.LEXICAL)
 
 
 async def test_the_explanation_names_prompt_space_and_stages(bench: Bench) -> None:

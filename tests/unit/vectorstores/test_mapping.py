@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.domain.collections import Lexical
 from gateway.domain.documents import Chunk, EmbeddedChunk
 from gateway.domain.search import And, DenseQuery, Eq, Filter, Hit, In, Not, Or, Range
+from gateway.domain.times import format_time, parse_time
 from gateway.errors import InvalidFilter, InvalidRequest
 from gateway.vectorstores.conditions import (
     EVERYTHING,
@@ -25,7 +26,6 @@ from gateway.vectorstores.filters import MAX_CONDITIONS, matches, require_filter
 from gateway.vectorstores.payload import to_chunk, to_payload
 from gateway.vectorstores.ranking import page
 from gateway.vectorstores.schema import spec_from_json, spec_to_json
-from gateway.vectorstores.times import format_time, parse_time
 from tests.contract.stores import SPEC, made, unit
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

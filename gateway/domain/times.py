@@ -1,4 +1,4 @@
-"""Times as the engines read them: RFC 3339, in UTC, to the microsecond."""
+"""Times as texts, as all stores read them: RFC 3339, in UTC, to the microsecond."""
 
 import re
 from datetime import UTC, datetime

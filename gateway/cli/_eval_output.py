@@ -8,7 +8,7 @@ from typing import Final, Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from gateway.cli.common import err, out
+from gateway.cli.common import err, out, warn
 from gateway.evaluation.calibrating import lines_of
 from gateway.evaluation.gate import Regression
 from gateway.evaluation.markdown import card_by_size, columns
@@ -93,8 +93,7 @@ def print_report(report: Report) -> None:
 def print_warnings(report: Report) -> None:
     """Every warning on standard error, whatever the form of the report."""
     for text in report.warnings:
-        err.print("[bold yellow]warning[/]: ", end="")
-        err.print(text, markup=False)
+        warn(text)
 
 
 def print_regressions(found: Sequence[Regression], max_drop: float) -> None:

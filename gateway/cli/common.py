@@ -137,6 +137,12 @@ def fail(exc: GatewayError) -> NoReturn:
     raise typer.Exit(ASKED_WRONGLY if wrong else FAILED) from None
 
 
+def warn(text: str) -> None:
+    """Print a warning on standard error."""
+    err.print("[bold yellow]warning[/]: ", end="")
+    err.print(text, markup=False)
+
+
 def print_json(value: object) -> None:
     """Write one JSON document to standard output, UTF-8, stable order."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")

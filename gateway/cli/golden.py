@@ -20,10 +20,12 @@ from gateway.cli.common import (
     read_settings,
     run,
     runtime_of,
+    warn,
 )
 from gateway.domain.documents import StoredChunk
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.making import Draft, sample_chunks, write_questions
+from gateway.evaluation.qrels import holds
 from gateway.ports import Generator
 from gateway.retrieval.options import SearchOptions
 from gateway.retrieval.query import Group
@@ -70,8 +72,10 @@ def new(
         draft = Draft(folder)
         async with runtime_of(settings) as runtime:
             await runtime.collections.open(collection)
-            chunks = await sample_chunks(runtime.store, collection, queries, seed=seed)
-            left = draft.open(chunks)
+            sample = await sample_chunks(runtime.store, collection, queries, seed=seed)
+            if sample.warning:
+                warn(sample.warning)
+            left = draft.open(sample.chunks)
             if generator is not None:
                 await _by_model(generator, left, draft)
             else:
@@ -149,13 +153,19 @@ async def _by_hand(
 async def _judged(
     runtime: Runtime, collection: str, stored: StoredChunk, question: str, count: int
 ) -> dict[str, int]:
-    """Ask of the first documents found whether they answer the question as well."""
+    """Ask of the first documents found whether they answer the question as well.
+
+    Those whose ids judgments cannot hold are left out, and told.
+    """
     if not count:
         return {}
     options = SearchOptions(limit=count, group=Group(), allow_prompted=True, truncate=True)
     grades: dict[str, int] = {}
     for hit in (await runtime.retriever.search(collection, question, options)).hits:
         if hit.chunk.document_id == stored.chunk.document_id:
+            continue
+        if not holds(hit.chunk.document_id):
+            warn(f"left out: judgments cannot hold the document id {hit.chunk.document_id!r}")
             continue
         out.print(f"[cyan]{len(grades) + 1}[/] ", end="")
         out.print(hit.chunk.document_id, markup=False, style="cyan")

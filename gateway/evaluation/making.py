@@ -9,12 +9,14 @@ import os
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.domain.documents import StoredChunk
 from gateway.errors import ConfigurationError, InvalidRequest
 from gateway.evaluation.members import QUERIES, SPANS
+from gateway.evaluation.qrels import holds
 from gateway.ports import Generator, VectorStore
 
 SHORTEST: Final = 80
@@ -32,9 +34,29 @@ Passage:
 {text}"""
 
 
-async def sample_chunks(
-    store: VectorStore, name: str, count: int, *, seed: int = 0
-) -> list[StoredChunk]:
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Chunks to ask about. `left_out` counts those whose document's id judgments cannot hold.
+
+    `example` is such an id, empty where there is none.
+    """
+
+    chunks: list[StoredChunk]
+    left_out: int = 0
+    example: str = ""
+
+    @property
+    def warning(self) -> str:
+        """Say how many chunks are left out, and why; empty where none is."""
+        if not self.left_out:
+            return ""
+        return (
+            f"chunks left out: {self.left_out}, of documents such as {self.example!r}: judgments cannot "
+            "hold ids with tabs, line breaks or blanks around them; ingest them under other ids"
+        )
+
+
+async def sample_chunks(store: VectorStore, name: str, count: int, *, seed: int = 0) -> Sample:
     """Draw chunks that are long enough to be asked about, by reservoir: one pass, little memory.
 
     Raises:
@@ -42,24 +64,29 @@ async def sample_chunks(
     """
     rng = random.Random(seed)  # noqa: S311  a sample, no secret
     kept: list[StoredChunk] = []
-    seen = 0
+    seen = left_out = 0
+    example = ""
     scroll: Any = store.scroll(name)
     async with aclosing(scroll) as chunks:
         async for stored in chunks:
             if len(stored.chunk.text.strip()) < SHORTEST:
+                continue
+            if not holds(stored.chunk.document_id):
+                left_out, example = left_out + 1, example or stored.chunk.document_id
                 continue
             seen += 1
             if len(kept) < count:
                 kept.append(stored)
             elif (place := rng.randrange(seen)) < count:
                 kept[place] = stored
+    sample = Sample(kept, left_out, example)
     if not kept:
         raise InvalidRequest(
-            f"collection {name!r} has no chunk of {SHORTEST} characters or more to ask about; ingest "
-            "documents first"
+            f"collection {name!r} has no chunk of {SHORTEST} characters or more to ask about; "
+            + (sample.warning or "ingest documents first")
         )
     rng.shuffle(kept)
-    return kept
+    return sample
 
 
 class Draft:
@@ -94,12 +121,15 @@ class Draft:
         """Write a question with its chunk as the answer, and grades of other documents.
 
         Raises:
-            InvalidRequest: a blank or overlong question.
+            InvalidRequest: a blank or overlong question, or an id that judgments cannot hold.
         """
         text = " ".join(question.split())
         if not 1 <= len(text) <= LONGEST_QUESTION:
             raise InvalidRequest(f"a question has 1-{LONGEST_QUESTION} characters, got {len(text)}")
         key, chunk = query_id(stored), stored.chunk
+        for document_id in (chunk.document_id, *(grades or {})):
+            if not holds(document_id):
+                raise InvalidRequest(f"judgments cannot hold the document id {document_id!r}")
         # a query without judgment is left out of every mean: whatever ends us here does no harm
         self._append(QUERIES, _json({"_id": key, "text": text}))
         judged = {**(grades or {}), chunk.document_id: 1}

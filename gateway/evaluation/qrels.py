@@ -20,6 +20,7 @@ Sums of such grades are exact in its doubles.
 
 _LONGEST: Final = 1 << 16
 _WHOLE: Final = re.compile("[0-9]+")
+_BREAKS: Final = re.compile(r"[\t\n\r]")
 _NEGATIVE: Final = re.compile("-[0-9]+")
 _BOM: Final = "\ufeff"
 
@@ -30,6 +31,11 @@ class _Row:
     query: str
     document: str
     grade: int
+
+
+def holds(document_id: str) -> bool:
+    """Tell whether a line can hold an id, and a reader gets it back: blanks around it are stripped."""
+    return document_id == document_id.strip() != "" and not _BREAKS.search(document_id)
 
 
 def read_qrels(

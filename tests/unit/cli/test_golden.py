@@ -1,5 +1,7 @@
 """`gateway golden` and `gateway collections tune`, run as processes over one collection."""
 
+import json
+
 import pytest
 
 from tests.support.chat_stub import ChatStub
@@ -11,13 +13,20 @@ LINE = "is told at length in this passage so that there is enough to ask about, 
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """A shell whose collection `notes` holds thirty documents, with short vectors beside."""
+    """A shell whose collection `notes` holds thirty documents, with short vectors beside.
+
+    Another collection, `odd`, holds a document whose id no judgment can hold, and one like it.
+    """
     shell = Shell(tmp_path_factory.mktemp("golden"))
     for number in range(30):
         shell.write(f"docs/d{number:02}.txt", f"The story of subject{number} {LINE * 3}")
     made = shell.run("collections", "create", "notes", "--size", "768", "--coarse", "128")
     assert made.code == 0, made.err
     ran = shell.run("ingest", "docs", "-c", "notes", "--json")
+    assert ran.code == 0, ran.err
+    rows = [{"id": key, "text": f"The story of {key} {LINE * 3}"} for key in ("a\tb", "c")]
+    shell.write("odd.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    ran = shell.run("ingest", "odd.jsonl", "-c", "odd", "--json")
     assert ran.code == 0, ran.err
     return shell
 
@@ -53,6 +62,18 @@ def test_the_documents_found_can_be_judged_as_well(shell: Shell) -> None:
     )
     assert ran.code == 0, ran.err
     assert shell.run("golden", "check", "judged", "--json").json["judgments"] >= 3
+
+
+def test_ids_that_judgments_cannot_hold_cost_their_chunks_alone(shell: Shell) -> None:
+    ran = shell.run(
+        *("golden", "new", "-c", "odd", "-o", "odd", "--judge", "3"), stdin="What is told?\n"
+    )
+    assert ran.code == 0, ran.err
+    assert "chunks left out: 1, of documents such as 'a\\tb'" in ran.err
+    assert "cannot hold the document id 'a\\tb'" in ran.err, "it was found, and not shown"
+    assert "1 questions in 'odd'" in ran.out
+    facts = shell.run("golden", "check", "odd", "--json").json
+    assert (facts["queries"], facts["judgments"]) == (1, 1)
 
 
 def test_what_ends_in_the_middle_keeps_what_was_answered(shell: Shell) -> None:
@@ -101,7 +122,7 @@ def test_tuning_prints_what_it_chose_from_and_keeps_the_choice(shell: Shell) -> 
     chosen = dry.json["chosen"]["tuning"]["coarse_oversampling"]
     assert (before["coarse_oversampling"], after["coarse_oversampling"]) == (10.0, chosen)
     names = [info["name"] for info in shell.run("collections", "list", "--json").json]
-    assert names == ["notes"]
+    assert names == ["notes", "odd"]
     assert shell.run("collections", "tune", "notes", "--recall", "2").code == 2
     few = shell.run("collections", "tune", "notes", "-n", "30")
     assert (few.code, "too few" in few.err) == (2, True)

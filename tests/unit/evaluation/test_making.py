@@ -17,8 +17,8 @@ from tests.contract.stores import unit
 pytestmark = pytest.mark.anyio
 
 
-def stored(number: int, text: str = "a long passage " * 10) -> StoredChunk:
-    chunk = Chunk(f"d{number}", 0, text, 5, 5 + len(text), 9, 1, "hash")
+def stored(number: int, text: str = "a long passage " * 10, document_id: str = "") -> StoredChunk:
+    chunk = Chunk(document_id or f"d{number}", 0, text, 5, 5 + len(text), 9, 1, "hash")
     return StoredChunk(UUID(int=number << 64), chunk, "2026-01-01T00:00:00Z")
 
 
@@ -110,6 +110,43 @@ def test_a_question_without_sense_is_refused_and_nothing_is_written(
     assert not (tmp_path / "queries.jsonl").exists()
 
 
+@pytest.mark.parametrize("odd", ["a\tb", "a\nb", "a\rb", " a", "a\u00a0", "\x1fa"])
+def test_an_id_that_judgments_cannot_hold_is_refused_and_nothing_is_written(
+    tmp_path: Path, odd: str
+) -> None:
+    draft = Draft(tmp_path)
+    draft.add(stored(1), "First?")
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(InvalidRequest, match="cannot hold the document id"):
+        draft.add(stored(2, document_id=odd), "Second?")
+    with pytest.raises(InvalidRequest, match="cannot hold the document id"):
+        draft.add(stored(2), "Second?", {odd: 1})
+    assert files == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_an_id_with_any_other_characters_comes_back(tmp_path: Path) -> None:
+    odd = "a b/ü\u2028\x0b\x85\"'#\ufeff?"
+    Draft(tmp_path).add(stored(1, document_id=odd), "What?")
+    found = GoldenSet.load(tmp_path)
+    assert list(found.qrels.values()) == [{odd: 1}]
+    assert [spans[0].document_id for spans in found.spans.values()] == [odd]
+
+
+async def test_chunks_whose_ids_judgments_cannot_hold_are_left_out_and_told() -> None:
+    store = MemoryStore()
+    await store.ensure(CollectionSpec("c", "p", "s", 16))
+    chunks = [stored(1), stored(2, document_id="two\tparts"), stored(3, document_id="three ")]
+    await store.upsert("c", [EmbeddedChunk(each.chunk, unit(1), "t", "s") for each in chunks])
+    sample = await sample_chunks(store, "c", 10)
+    assert [each.chunk.document_id for each in sample.chunks] == ["d1"]
+    assert "left out: 2, of documents such as" in sample.warning
+    assert "tabs, line breaks" in sample.warning
+    await store.ensure(CollectionSpec("odd", "p", "s", 16))
+    await store.upsert("odd", [EmbeddedChunk(chunks[1].chunk, unit(1), "t", "s")])
+    with pytest.raises(InvalidRequest, match=r"no chunk .*left out: 1, .*'two\\tparts'"):
+        await sample_chunks(store, "odd", 10)
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "queries.jsonl").write_text("no json\n")
     with pytest.raises(ConfigurationError, match="no golden set in the making"):
@@ -124,11 +161,13 @@ async def test_chunks_are_drawn_by_seed_and_short_ones_left_out() -> None:
     await store.upsert(
         "c", [EmbeddedChunk(each.chunk, unit(1), "t", "s") for each in [*chunks, short]]
     )
-    drawn = [each.chunk.document_id for each in await sample_chunks(store, "c", 10)]
+    drawn = [each.chunk.document_id for each in (await sample_chunks(store, "c", 10)).chunks]
     assert len(set(drawn)) == 10
     assert "d99" not in drawn
-    assert drawn == [each.chunk.document_id for each in await sample_chunks(store, "c", 10)]
-    assert drawn != [each.chunk.document_id for each in await sample_chunks(store, "c", 10, seed=1)]
+    again = await sample_chunks(store, "c", 10)
+    assert drawn == [each.chunk.document_id for each in again.chunks]
+    other = await sample_chunks(store, "c", 10, seed=1)
+    assert drawn != [each.chunk.document_id for each in other.chunks]
     await store.ensure(CollectionSpec("empty", "p", "s", 16))
     with pytest.raises(InvalidRequest, match="no chunk of 80 characters"):
         await sample_chunks(store, "empty", 10)

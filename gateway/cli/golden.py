@@ -23,8 +23,9 @@ from gateway.cli.common import (
     warn,
 )
 from gateway.domain.documents import StoredChunk
+from gateway.evaluation.draft import Draft
 from gateway.evaluation.golden import GoldenSet
-from gateway.evaluation.making import Draft, sample_chunks, write_questions
+from gateway.evaluation.making import sample_chunks, write_questions
 from gateway.evaluation.qrels import holds
 from gateway.ports import Generator
 from gateway.retrieval.options import SearchOptions
@@ -75,6 +76,7 @@ def new(
             sample = await sample_chunks(runtime.store, collection, queries, seed=seed)
             if sample.warning:
                 warn(sample.warning)
+            draft.make()
             left = draft.open(sample.chunks)
             if generator is not None:
                 await _by_model(generator, left, draft)

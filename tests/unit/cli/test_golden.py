@@ -101,6 +101,9 @@ def test_mistakes_exit_2_with_the_remedy(shell: Shell) -> None:
     missing = shell.run("golden", "new", "-c", "nowhere", "-o", "x")
     assert missing.code != 0
     assert "'nowhere' does not exist" in missing.err
+    assert not (shell.home / "x").exists()
+    foreign = shell.run("golden", "new", "-c", "notes", "-o", "docs")
+    assert (foreign.code, "it holds 'd00.txt'; mend that" in foreign.err) == (2, True)
     nameless = shell.run(
         "golden", "new", "-c", "notes", "-o", "x", GATEWAY_LLM__URL="http://127.0.0.1:9/v1"
     )

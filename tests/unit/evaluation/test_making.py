@@ -9,8 +9,9 @@ import pytest
 from gateway.domain.collections import CollectionSpec
 from gateway.domain.documents import Chunk, EmbeddedChunk, StoredChunk
 from gateway.errors import ConfigurationError, InvalidRequest, UpstreamUnavailable
+from gateway.evaluation.draft import Draft
 from gateway.evaluation.golden import GoldenSet
-from gateway.evaluation.making import Draft, first_line, sample_chunks, write_questions
+from gateway.evaluation.making import first_line, sample_chunks, write_questions
 from gateway.vectorstores.memory import MemoryStore
 from tests.contract.stores import unit
 
@@ -20,6 +21,12 @@ pytestmark = pytest.mark.anyio
 def stored(number: int, text: str = "a long passage " * 10, document_id: str = "") -> StoredChunk:
     chunk = Chunk(document_id or f"d{number}", 0, text, 5, 5 + len(text), 9, 1, "hash")
     return StoredChunk(UUID(int=number << 64), chunk, "2026-01-01T00:00:00Z")
+
+
+def made(folder: Path) -> Draft:
+    draft = Draft(folder)
+    draft.make()
+    return draft
 
 
 class Model:
@@ -42,7 +49,7 @@ class Model:
 
 
 def test_a_draft_is_a_golden_set_after_every_answer(tmp_path: Path) -> None:
-    draft = Draft(tmp_path)
+    draft = made(tmp_path)
     draft.add(stored(1), " What is\nred? ")
     found = GoldenSet.load(tmp_path)
     (key,) = found.queries
@@ -55,16 +62,16 @@ def test_a_draft_is_a_golden_set_after_every_answer(tmp_path: Path) -> None:
 
 def test_work_goes_on_where_it_ended(tmp_path: Path) -> None:
     chunks = [stored(number) for number in range(1, 5)]
-    draft = Draft(tmp_path)
+    draft = made(tmp_path)
     draft.add(chunks[0], "First?")
     draft.skip(chunks[1])
-    again = Draft(tmp_path)
+    again = made(tmp_path)
     assert len(again) == 1
     assert again.open(chunks) == chunks[2:]
 
 
 def test_a_kill_between_two_files_leaves_a_set_that_can_be_read(tmp_path: Path) -> None:
-    draft = Draft(tmp_path)
+    draft = made(tmp_path)
     draft.add(stored(1), "First?")
     with (tmp_path / "queries.jsonl").open("a") as file:
         file.write('{"_id": "q-half", "text": "Half?"}\n')
@@ -76,12 +83,12 @@ async def test_a_model_that_fails_keeps_what_it_asked_before(tmp_path: Path) -> 
     chunks = [stored(number) for number in range(1, 5)]
     asked: list[str] = []
     model = Model(["Question: What?", "", "x"], fail_at=2)
-    questions = write_questions(model, chunks, Draft(tmp_path))
+    questions = write_questions(model, chunks, made(tmp_path))
     with pytest.raises(UpstreamUnavailable):  # noqa: PT012  what came before is looked at
         async for _, question in questions:
             asked.append(question)
     assert asked == ["What?"]
-    rest = [q async for _, q in write_questions(Model(["«Why?»", "How?"]), chunks, Draft(tmp_path))]
+    rest = [q async for _, q in write_questions(Model(["«Why?»", "How?"]), chunks, made(tmp_path))]
     assert rest == ["Why?", "How?"]
     assert len(GoldenSet.load(tmp_path).queries) == 3
 
@@ -104,7 +111,7 @@ def test_the_question_of_an_answer_is_its_first_line(answer: str, question: str)
 def test_a_question_without_sense_is_refused_and_nothing_is_written(
     tmp_path: Path, question: str
 ) -> None:
-    draft = Draft(tmp_path)
+    draft = made(tmp_path)
     with pytest.raises(InvalidRequest, match="1-300 characters"):
         draft.add(stored(1), question)
     assert not (tmp_path / "queries.jsonl").exists()
@@ -114,7 +121,7 @@ def test_a_question_without_sense_is_refused_and_nothing_is_written(
 def test_an_id_that_judgments_cannot_hold_is_refused_and_nothing_is_written(
     tmp_path: Path, odd: str
 ) -> None:
-    draft = Draft(tmp_path)
+    draft = made(tmp_path)
     draft.add(stored(1), "First?")
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(InvalidRequest, match="cannot hold the document id"):
@@ -126,7 +133,7 @@ def test_an_id_that_judgments_cannot_hold_is_refused_and_nothing_is_written(
 
 def test_an_id_with_any_other_characters_comes_back(tmp_path: Path) -> None:
     odd = "a b/ü\u2028\x0b\x85\"'#\ufeff?"
-    Draft(tmp_path).add(stored(1, document_id=odd), "What?")
+    made(tmp_path).add(stored(1, document_id=odd), "What?")
     found = GoldenSet.load(tmp_path)
     assert list(found.qrels.values()) == [{odd: 1}]
     assert [spans[0].document_id for spans in found.spans.values()] == [odd]
@@ -147,10 +154,58 @@ async def test_chunks_whose_ids_judgments_cannot_hold_are_left_out_and_told() ->
         await sample_chunks(store, "odd", 10)
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "queries.jsonl").write_text("no json\n")
-    with pytest.raises(ConfigurationError, match="no golden set in the making"):
+def test_what_was_edited_by_hand_goes_on(tmp_path: Path) -> None:
+    made(tmp_path).add(stored(1), "First?")
+    for path in (tmp_path / "queries.jsonl", tmp_path / "qrels/test.tsv", tmp_path / "spans.jsonl"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().rstrip())
+    again = made(tmp_path)
+    again.add(stored(2), "Second?")
+    assert len(again) == len(GoldenSet.load(tmp_path).queries) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("queries.jsonl", "no json\n", "queries.jsonl line 1 is no query"),
+        ("queries.jsonl", '{"_id": "q"}\n{"text": "no id"}\n', "queries.jsonl line 2 is no query"),
+        ("queries.jsonl", "[1]\n", "queries.jsonl line 1 is no query"),
+        ("corpus.jsonl", '{"_id": "d", "text": "t"}\n', "it holds 'corpus.jsonl'"),
+        ("letter.txt", "Dear Ann", "it holds 'letter.txt'"),
+    ],
+)
+def test_a_folder_of_something_else_is_refused(
+    tmp_path: Path, name: str, content: str, why: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ConfigurationError, match=f"no golden set in the making: {why}; .*--out"):
         Draft(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_whole_set_is_refused_and_a_draft_with_files_of_its_user_is_not(tmp_path: Path) -> None:
+    made(tmp_path).add(stored(1), "First?")
+    (tmp_path / "notes.md").write_text("mine")
+    assert len(Draft(tmp_path)) == 1
+    (tmp_path / "corpus.jsonl").write_text("")
+    with pytest.raises(ConfigurationError, match=r"it holds 'corpus\.jsonl'"):
+        Draft(tmp_path)
+
+
+def test_nothing_is_written_before_it_is_made(tmp_path: Path) -> None:
+    draft = Draft(tmp_path / "deep" / "set")
+    assert list(tmp_path.iterdir()) == []
+    draft.make()
+    assert (tmp_path / "deep/set/qrels/test.tsv").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ConfigurationError, match="--out"):
+        Draft(tmp_path / "file")
+    draft = Draft(tmp_path / "set")
+    (tmp_path / "set").write_text("came between")
+    with pytest.raises(ConfigurationError, match=r"cannot be written: .*; mend that, or .*--out"):
+        draft.make()
 
 
 async def test_chunks_are_drawn_by_seed_and_short_ones_left_out() -> None:

@@ -1,0 +1,142 @@
+"""A golden set in the making: its files grow by a record at a time, each on the disk before the next."""
+
+import json
+import os
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.domain.documents import StoredChunk
+from gateway.errors import ConfigurationError, InvalidRequest
+from gateway.evaluation.members import CORPUS, GZIPPED, QUERIES, SPANS
+from gateway.evaluation.qrels import holds
+
+LONGEST_QUESTION: Final = 300
+QRELS: Final = "qrels/test.tsv"
+SKIPPED: Final = "skipped.txt"
+_HEADER: Final = "query-id\tcorpus-id\tscore\n"
+_OURS: Final = frozenset((QUERIES, SPANS, SKIPPED, "qrels"))
+
+
+class Draft:
+    """A folder that questions are written to. A query's id is derived from its chunk."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read what is there already, if anything; nothing is written before `make`.
+
+        Raises:
+            ConfigurationError: it holds something else.
+        """
+        self._folder: Final = folder
+        try:
+            self._require_ours()
+            lines = enumerate(self._lines(QUERIES), start=1)
+            self._asked = {_id(line, f"{QUERIES} line {number}") for number, line in lines}
+            self._skipped = set(self._lines(SKIPPED))
+        except (OSError, ValueError) as exc:
+            raise ConfigurationError(
+                f"{str(folder)!r} is no golden set in the making: {exc}; mend that, or give another "
+                "folder (--out)"
+            ) from exc
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def make(self) -> None:
+        """Make the folder and the files that a set needs; what is there already is kept.
+
+        Raises:
+            ConfigurationError: it cannot be written.
+        """
+        with self._writing():
+            (self._folder / "qrels").mkdir(parents=True, exist_ok=True)
+            for name in (QUERIES, QRELS, SPANS, SKIPPED):
+                self._end_line(name)
+        if not (self._folder / QRELS).exists():
+            self._append(QRELS, _HEADER)
+
+    def open(self, chunks: Sequence[StoredChunk]) -> list[StoredChunk]:
+        """Return the chunks that were neither asked about nor skipped."""
+        return [each for each in chunks if query_id(each) not in self._asked | self._skipped]
+
+    def add(self, stored: StoredChunk, question: str, grades: dict[str, int] | None = None) -> None:
+        """Write a question with its chunk as the answer, and grades of other documents.
+
+        Raises:
+            InvalidRequest: a blank or overlong question, or an id that judgments cannot hold.
+            ConfigurationError: the folder cannot be written.
+        """
+        text = " ".join(question.split())
+        if not 1 <= len(text) <= LONGEST_QUESTION:
+            raise InvalidRequest(f"a question has 1-{LONGEST_QUESTION} characters, got {len(text)}")
+        key, chunk = query_id(stored), stored.chunk
+        for document_id in (chunk.document_id, *(grades or {})):
+            if not holds(document_id):
+                raise InvalidRequest(f"judgments cannot hold the document id {document_id!r}")
+        # a query without judgment is left out of every mean: whatever ends us here does no harm
+        self._append(QUERIES, _json({"_id": key, "text": text}))
+        judged = {**(grades or {}), chunk.document_id: 1}
+        self._append(QRELS, "".join(f"{key}\t{doc}\t{grade}\n" for doc, grade in judged.items()))
+        span = {"query-id": key, "corpus-id": chunk.document_id}
+        self._append(SPANS, _json({**span, "char_spans": [[chunk.start, chunk.end]]}))
+        self._asked.add(key)
+
+    def skip(self, stored: StoredChunk) -> None:
+        """Remember that nobody wants to ask about a chunk."""
+        self._append(SKIPPED, query_id(stored) + "\n")
+        self._skipped.add(query_id(stored))
+
+    def _require_ours(self) -> None:
+        if not self._folder.exists():
+            return
+        names = {path.name for path in self._folder.iterdir() if not path.name.startswith(".")}
+        other = sorted(names - _OURS)
+        if (
+            self._folder / QRELS
+        ).exists():  # a draft with files of its user, unless it is a whole set
+            other = [name for name in other if name.startswith(CORPUS) or name.endswith(GZIPPED)]
+        if other:
+            raise ValueError(f"it holds {other[0]!r}")
+
+    def _end_line(self, name: str) -> None:
+        """End the last line of a file that an editor left open, else the next record joins it."""
+        path = self._folder / name
+        if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
+            self._append(name, "\n")
+
+    def _append(self, name: str, text: str) -> None:
+        with self._writing(), (self._folder / name).open("a", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+    @contextmanager
+    def _writing(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except OSError as exc:
+            raise ConfigurationError(
+                f"the golden set {str(self._folder)!r} cannot be written: {exc}; mend that, or give "
+                "another folder (--out)"
+            ) from exc
+
+    def _lines(self, name: str) -> list[str]:
+        path = self._folder / name
+        text = path.read_text("utf-8-sig") if path.exists() else ""
+        return [line for line in text.split("\n") if line.strip()]
+
+
+def query_id(stored: StoredChunk) -> str:
+    return f"q-{stored.id.hex[:16]}"
+
+
+def _id(line: str, where: str) -> str:
+    try:
+        return str(json.loads(line)["_id"])
+    except (ValueError, KeyError, TypeError) as exc:
+        raise ValueError(f"{where} is no query") from exc
+
+
+def _json(record: dict[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False) + "\n"

@@ -1,11 +1,13 @@
 """`gateway golden`."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from gateway.bootstrap import Runtime
 from gateway.cli.common import (
@@ -25,8 +27,9 @@ from gateway.cli.common import (
 from gateway.domain.documents import StoredChunk
 from gateway.evaluation.draft import Draft
 from gateway.evaluation.golden import GoldenSet
-from gateway.evaluation.making import sample_chunks, write_questions
+from gateway.evaluation.making import write_questions
 from gateway.evaluation.qrels import holds
+from gateway.evaluation.sampling import Pool, chunks_to_ask
 from gateway.ports import Generator
 from gateway.retrieval.options import SearchOptions
 from gateway.retrieval.query import Group
@@ -42,21 +45,27 @@ SKIP, QUIT = "", "q"
 def new(
     collection: Collection,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder of the golden set.")],
-    queries: Annotated[int, typer.Option(help="How many chunks to ask about.", min=1)] = 50,
+    queries: Annotated[
+        int, typer.Option(help="Questions that the set has in the end.", min=1)
+    ] = 50,
     judge: Annotated[
         int, typer.Option(help="Also show the first N documents found, to be judged.", min=0)
     ] = 0,
     by_hand: Annotated[
         bool, typer.Option("--by-hand", help="Ask yourself, although a language model is set.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of the order of chunks; default: the same as before, or 0."),
+    ] = None,
     config: Config = None,
     assignments: Set = None,
 ) -> None:
     """Make a golden set of a collection: chunks are sampled, and a question is written for each.
 
     The language model of the settings (llm.url, llm.model) writes the questions; without one you do,
-    here. Every answer is written at once: end it at any time, and the same command goes on.
+    here. Every answer is written at once: end it at any time, and the same command goes on, also with
+    more --queries.
 
     Examples:
 
@@ -69,19 +78,21 @@ def new(
 
     async def main() -> Draft:
         settings = read_settings(config, assignments)
+        draft = Draft(folder, collection, seed)
         generator = None if by_hand else open_generator(settings)
-        draft = Draft(folder)
-        async with runtime_of(settings) as runtime:
-            await runtime.collections.open(collection)
-            sample = await sample_chunks(runtime.store, collection, queries, seed=seed)
-            if sample.warning:
-                warn(sample.warning)
-            draft.make()
-            left = draft.open(sample.chunks)
+        async with AsyncExitStack() as stack:
             if generator is not None:
-                await _by_model(generator, left, draft)
+                stack.push_async_callback(generator.aclose)
+            runtime = await stack.enter_async_context(runtime_of(settings))
+            await runtime.collections.open(collection)
+            pool = Pool(runtime.store, collection, seed=draft.seed, warn=warn)
+            chunks = await stack.enter_async_context(aclosing(chunks_to_ask(pool, draft, queries)))
+            if generator is not None:
+                await _by_model(generator, chunks, draft, queries)
             else:
-                await _by_hand(runtime, collection, left, draft, judge)
+                await _by_hand(runtime, chunks, draft, queries, judge)
+            if pool.exhausted:
+                warn(f"collection {collection!r} has no other chunk to ask about")
         return draft
 
     made = run(main)
@@ -124,24 +135,23 @@ def check(
         out.print(f"[bold]{key}[/]: {value}")
 
 
-async def _by_model(generator: Generator, chunks: Sequence[StoredChunk], draft: Draft) -> None:
-    done = 0
-    try:
-        async for stored, question in write_questions(generator, chunks, draft):
-            done += 1
-            err.print(f"{done}/{len(chunks)} ", end="", style="dim")
-            err.print(f"{stored.chunk.document_id}: {question}", markup=False)
-    finally:
-        await generator.aclose()
+async def _by_model(
+    generator: Generator, chunks: AsyncIterator[StoredChunk], draft: Draft, want: int
+) -> None:
+    async with aclosing(write_questions(generator, chunks, draft)) as asked:
+        async for stored, question in asked:
+            err.print(f"{len(draft)}/{want} ", end="", style="dim")
+            told = question or "the answer has no question; another chunk takes its place"
+            err.print(f"{stored.chunk.document_id}: {told}", markup=False)
 
 
 async def _by_hand(
-    runtime: Runtime, collection: str, chunks: Sequence[StoredChunk], draft: Draft, judge: int
+    runtime: Runtime, chunks: AsyncIterator[StoredChunk], draft: Draft, want: int, judge: int
 ) -> None:
     """Ask whoever sits there; an empty answer skips a chunk, `q` ends."""
-    for number, stored in enumerate(chunks, start=1):
+    async for stored in chunks:
         chunk = stored.chunk
-        out.rule(f"{number} of {len(chunks)}: {chunk.document_id}")
+        out.rule(Text(f"{len(draft) + 1} of {want}: {chunk.document_id}"))
         out.print(chunk.text[:SHOWN], markup=False)
         question = await ask(_asked)
         if question.strip() == QUIT:
@@ -149,7 +159,8 @@ async def _by_hand(
         if not question.strip():
             draft.skip(stored)
             continue
-        draft.add(stored, question, await _judged(runtime, collection, stored, question, judge))
+        grades = await _judged(runtime, draft.collection, stored, question, judge)
+        draft.add(stored, question, grades)
 
 
 async def _judged(

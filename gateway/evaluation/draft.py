@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,8 @@ from gateway.evaluation.qrels import holds
 LONGEST_QUESTION: Final = 300
 QRELS: Final = "qrels/test.tsv"
 SKIPPED: Final = "skipped.txt"
+MANIFEST: Final = "golden.json"
+"""Says what the questions are of: `{"collection": "docs", "seed": 0}`. No part of the set itself."""
 _HEADER: Final = "query-id\tcorpus-id\tscore\n"
 _OURS: Final = frozenset((QUERIES, SPANS, SKIPPED, "qrels"))
 
@@ -22,14 +24,17 @@ _OURS: Final = frozenset((QUERIES, SPANS, SKIPPED, "qrels"))
 class Draft:
     """A folder that questions are written to. A query's id is derived from its chunk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, collection: str, seed: int | None = None) -> None:
         """Read what is there already, if anything; nothing is written before `make`.
 
+        `seed` is that of the chunks to come; None: the same as before, or 0.
+
         Raises:
-            ConfigurationError: it holds something else.
+            ConfigurationError: it holds something else, or questions about another collection.
         """
         self._folder: Final = folder
         try:
+            self._manifest = self._read_manifest()
             self._require_ours()
             lines = enumerate(self._lines(QUERIES), start=1)
             self._asked = {_id(line, f"{QUERIES} line {number}") for number, line in lines}
@@ -39,6 +44,14 @@ class Draft:
                 f"{str(folder)!r} is no golden set in the making: {exc}; mend that, or give another "
                 "folder (--out)"
             ) from exc
+        before = self._manifest.get("collection", collection)
+        if before != collection:
+            raise ConfigurationError(
+                f"{str(folder)!r} asks about collection {before!r}, not {collection!r}; give another "
+                "folder (--out)"
+            )
+        self.collection: Final = collection
+        self.seed: Final[int] = self._manifest.get("seed", 0) if seed is None else seed
 
     def __len__(self) -> int:
         return len(self._asked)
@@ -53,12 +66,14 @@ class Draft:
             (self._folder / "qrels").mkdir(parents=True, exist_ok=True)
             for name in (QUERIES, QRELS, SPANS, SKIPPED):
                 self._end_line(name)
+            self._write_manifest()
         if not (self._folder / QRELS).exists():
             self._append(QRELS, _HEADER)
 
-    def open(self, chunks: Sequence[StoredChunk]) -> list[StoredChunk]:
-        """Return the chunks that were neither asked about nor skipped."""
-        return [each for each in chunks if query_id(each) not in self._asked | self._skipped]
+    def knows(self, stored: StoredChunk) -> bool:
+        """Tell whether a chunk was asked about or skipped."""
+        key = query_id(stored)
+        return key in self._asked or key in self._skipped
 
     def add(self, stored: StoredChunk, question: str, grades: dict[str, int] | None = None) -> None:
         """Write a question with its chunk as the answer, and grades of other documents.
@@ -88,7 +103,7 @@ class Draft:
         self._skipped.add(query_id(stored))
 
     def _require_ours(self) -> None:
-        if not self._folder.exists():
+        if self._manifest or not self._folder.exists():
             return
         names = {path.name for path in self._folder.iterdir() if not path.name.startswith(".")}
         other = sorted(names - _OURS)
@@ -98,6 +113,24 @@ class Draft:
             other = [name for name in other if name.startswith(CORPUS) or name.endswith(GZIPPED)]
         if other:
             raise ValueError(f"it holds {other[0]!r}")
+
+    def _read_manifest(self) -> dict[str, Any]:
+        path = self._folder / MANIFEST
+        if not path.exists():
+            return {}
+        try:
+            read = json.loads(path.read_text("utf-8-sig"))
+            return {"collection": str(read["collection"]), "seed": int(read["seed"])}
+        except (ValueError, KeyError, TypeError) as exc:
+            raise ValueError(f"{MANIFEST} names no collection and seed") from exc
+
+    def _write_manifest(self) -> None:
+        now = {"collection": self.collection, "seed": self.seed}
+        if now != self._manifest:
+            new = self._folder / f".{MANIFEST}.new"
+            new.write_text(_json(now), encoding="utf-8")
+            new.replace(self._folder / MANIFEST)
+            self._manifest = now
 
     def _end_line(self, name: str) -> None:
         """End the last line of a file that an editor left open, else the next record joins it."""

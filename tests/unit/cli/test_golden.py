@@ -37,10 +37,11 @@ def test_a_language_model_asks_and_the_set_can_be_measured(shell: Shell) -> None
         made = shell.run("golden", "new", "-c", "notes", "-o", "set", "--queries", "5", **llm)
         assert made.code == 0, made.err
         assert "5 questions in 'set'" in made.out
-        again = shell.run("golden", "new", "-c", "notes", "-o", "set", "--queries", "5", **llm)
-        assert (again.code, len(stub.requests)) == (0, 5), "what is asked is not asked again"
+        more = shell.run("golden", "new", "-c", "notes", "-o", "set", "--queries", "7", **llm)
+        assert (more.code, len(stub.requests)) == (0, 7), "what is asked is not asked again"
+        assert "6/7 " in more.err
     facts = shell.run("golden", "check", "set", "--json").json
-    assert (facts["queries"], facts["judgments"], facts["spans"]) == (5, 5, 5)
+    assert (facts["queries"], facts["judgments"], facts["spans"]) == (7, 7, 7)
     measured = shell.run("eval", "set", "--collection", "notes", "--stages", "lexical", "--json")
     assert measured.code == 0, measured.err
     assert measured.json["runs"][0]["stage"] == "lexical"
@@ -52,7 +53,7 @@ def test_by_hand_every_answer_is_kept_and_q_ends(shell: Shell) -> None:
     assert ran.code == 0, ran.err
     assert "2 questions in 'hand'" in ran.out
     again = shell.run("golden", "new", "-c", "notes", "-o", "hand", "--queries", "6", stdin="q\n")
-    assert "1 of 3" in again.out, "two were asked about and one was skipped"
+    assert "3 of 6" in again.out, "two were asked about, and what was skipped does not count"
 
 
 def test_the_documents_found_can_be_judged_as_well(shell: Shell) -> None:
@@ -72,6 +73,7 @@ def test_ids_that_judgments_cannot_hold_cost_their_chunks_alone(shell: Shell) ->
     assert "chunks left out: 1, of documents such as 'a\\tb'" in ran.err
     assert "cannot hold the document id 'a\\tb'" in ran.err, "it was found, and not shown"
     assert "1 questions in 'odd'" in ran.out
+    assert "collection 'odd' has no other chunk to ask about" in ran.err
     facts = shell.run("golden", "check", "odd", "--json").json
     assert (facts["queries"], facts["judgments"]) == (1, 1)
 
@@ -102,6 +104,9 @@ def test_mistakes_exit_2_with_the_remedy(shell: Shell) -> None:
     assert missing.code != 0
     assert "'nowhere' does not exist" in missing.err
     assert not (shell.home / "x").exists()
+    shell.write("other/golden.json", '{"collection": "odd", "seed": 0}')
+    other = shell.run("golden", "new", "-c", "notes", "-o", "other")
+    assert (other.code, "collection 'odd', not 'notes'; give another" in other.err) == (2, True)
     foreign = shell.run("golden", "new", "-c", "notes", "-o", "docs")
     assert (foreign.code, "it holds 'd00.txt'; mend that" in foreign.err) == (2, True)
     nameless = shell.run(

@@ -1,19 +1,17 @@
 """Golden sets in the making: what is asked is kept at once, and work goes on where it ended."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from gateway.domain.collections import CollectionSpec
-from gateway.domain.documents import Chunk, EmbeddedChunk, StoredChunk
+from gateway.domain.documents import Chunk, StoredChunk
 from gateway.errors import ConfigurationError, InvalidRequest, UpstreamUnavailable
 from gateway.evaluation.draft import Draft
 from gateway.evaluation.golden import GoldenSet
-from gateway.evaluation.making import first_line, sample_chunks, write_questions
-from gateway.vectorstores.memory import MemoryStore
-from tests.contract.stores import unit
+from gateway.evaluation.making import first_line, write_questions
 
 pytestmark = pytest.mark.anyio
 
@@ -23,10 +21,15 @@ def stored(number: int, text: str = "a long passage " * 10, document_id: str = "
     return StoredChunk(UUID(int=number << 64), chunk, "2026-01-01T00:00:00Z")
 
 
-def made(folder: Path) -> Draft:
-    draft = Draft(folder)
+def made(folder: Path, collection: str = "c", seed: int | None = None) -> Draft:
+    draft = Draft(folder, collection, seed)
     draft.make()
     return draft
+
+
+async def each_of(*chunks: StoredChunk) -> AsyncIterator[StoredChunk]:
+    for chunk in chunks:
+        yield chunk
 
 
 class Model:
@@ -67,7 +70,7 @@ def test_work_goes_on_where_it_ended(tmp_path: Path) -> None:
     draft.skip(chunks[1])
     again = made(tmp_path)
     assert len(again) == 1
-    assert again.open(chunks) == chunks[2:]
+    assert [again.knows(chunk) for chunk in chunks] == [True, True, False, False]
 
 
 def test_a_kill_between_two_files_leaves_a_set_that_can_be_read(tmp_path: Path) -> None:
@@ -80,17 +83,17 @@ def test_a_kill_between_two_files_leaves_a_set_that_can_be_read(tmp_path: Path) 
 
 
 async def test_a_model_that_fails_keeps_what_it_asked_before(tmp_path: Path) -> None:
-    chunks = [stored(number) for number in range(1, 5)]
+    chunks = each_of(*map(stored, range(1, 5)))
     asked: list[str] = []
-    model = Model(["Question: What?", "", "x"], fail_at=2)
-    questions = write_questions(model, chunks, made(tmp_path))
+    model = Model(["Question: What?", " ", "x"], fail_at=2)
+    draft = made(tmp_path)
     with pytest.raises(UpstreamUnavailable):  # noqa: PT012  what came before is looked at
-        async for _, question in questions:
+        async for _, question in write_questions(model, chunks, draft):
             asked.append(question)
-    assert asked == ["What?"]
-    rest = [q async for _, q in write_questions(Model(["«Why?»", "How?"]), chunks, made(tmp_path))]
-    assert rest == ["Why?", "How?"]
-    assert len(GoldenSet.load(tmp_path).queries) == 3
+    assert asked == ["What?", ""]
+    again = made(tmp_path)
+    assert [again.knows(stored(number)) for number in range(1, 5)] == [True, True, False, False]
+    assert len(GoldenSet.load(tmp_path).queries) == 1
 
 
 @pytest.mark.parametrize(
@@ -139,21 +142,6 @@ def test_an_id_with_any_other_characters_comes_back(tmp_path: Path) -> None:
     assert [spans[0].document_id for spans in found.spans.values()] == [odd]
 
 
-async def test_chunks_whose_ids_judgments_cannot_hold_are_left_out_and_told() -> None:
-    store = MemoryStore()
-    await store.ensure(CollectionSpec("c", "p", "s", 16))
-    chunks = [stored(1), stored(2, document_id="two\tparts"), stored(3, document_id="three ")]
-    await store.upsert("c", [EmbeddedChunk(each.chunk, unit(1), "t", "s") for each in chunks])
-    sample = await sample_chunks(store, "c", 10)
-    assert [each.chunk.document_id for each in sample.chunks] == ["d1"]
-    assert "left out: 2, of documents such as" in sample.warning
-    assert "tabs, line breaks" in sample.warning
-    await store.ensure(CollectionSpec("odd", "p", "s", 16))
-    await store.upsert("odd", [EmbeddedChunk(chunks[1].chunk, unit(1), "t", "s")])
-    with pytest.raises(InvalidRequest, match=r"no chunk .*left out: 1, .*'two\\tparts'"):
-        await sample_chunks(store, "odd", 10)
-
-
 def test_what_was_edited_by_hand_goes_on(tmp_path: Path) -> None:
     made(tmp_path).add(stored(1), "First?")
     for path in (tmp_path / "queries.jsonl", tmp_path / "qrels/test.tsv", tmp_path / "spans.jsonl"):
@@ -178,21 +166,24 @@ def test_a_folder_of_something_else_is_refused(
 ) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(ConfigurationError, match=f"no golden set in the making: {why}; .*--out"):
-        Draft(tmp_path)
+        Draft(tmp_path, "c")
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_whole_set_is_refused_and_a_draft_with_files_of_its_user_is_not(tmp_path: Path) -> None:
     made(tmp_path).add(stored(1), "First?")
     (tmp_path / "notes.md").write_text("mine")
-    assert len(Draft(tmp_path)) == 1
     (tmp_path / "corpus.jsonl").write_text("")
+    assert len(Draft(tmp_path, "c")) == 1
+    (tmp_path / "golden.json").unlink()
     with pytest.raises(ConfigurationError, match=r"it holds 'corpus\.jsonl'"):
-        Draft(tmp_path)
+        Draft(tmp_path, "c")
+    (tmp_path / "corpus.jsonl").unlink()
+    assert len(Draft(tmp_path, "c")) == 1
 
 
 def test_nothing_is_written_before_it_is_made(tmp_path: Path) -> None:
-    draft = Draft(tmp_path / "deep" / "set")
+    draft = Draft(tmp_path / "deep" / "set", "c")
     assert list(tmp_path.iterdir()) == []
     draft.make()
     assert (tmp_path / "deep/set/qrels/test.tsv").exists()
@@ -201,28 +192,43 @@ def test_nothing_is_written_before_it_is_made(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_refused_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(ConfigurationError, match="--out"):
-        Draft(tmp_path / "file")
-    draft = Draft(tmp_path / "set")
+        Draft(tmp_path / "file", "c")
+    draft = Draft(tmp_path / "set", "c")
     (tmp_path / "set").write_text("came between")
     with pytest.raises(ConfigurationError, match=r"cannot be written: .*; mend that, or .*--out"):
         draft.make()
 
 
-async def test_chunks_are_drawn_by_seed_and_short_ones_left_out() -> None:
-    store = MemoryStore()
-    await store.ensure(CollectionSpec("c", "p", "s", 16))
-    chunks = [stored(n, "long enough to be asked about, surely " * 3) for n in range(40)]
-    short = stored(99, "too short")
-    await store.upsert(
-        "c", [EmbeddedChunk(each.chunk, unit(1), "t", "s") for each in [*chunks, short]]
-    )
-    drawn = [each.chunk.document_id for each in (await sample_chunks(store, "c", 10)).chunks]
-    assert len(set(drawn)) == 10
-    assert "d99" not in drawn
-    again = await sample_chunks(store, "c", 10)
-    assert drawn == [each.chunk.document_id for each in again.chunks]
-    other = await sample_chunks(store, "c", 10, seed=1)
-    assert drawn != [each.chunk.document_id for each in other.chunks]
-    await store.ensure(CollectionSpec("empty", "p", "s", 16))
-    with pytest.raises(InvalidRequest, match="no chunk of 80 characters"):
-        await sample_chunks(store, "empty", 10)
+def test_a_draft_remembers_its_collection_and_seed(tmp_path: Path) -> None:
+    made(tmp_path, "docs", 7).add(stored(1), "What?")
+    assert Draft(tmp_path, "docs").seed == 7
+    assert Draft(tmp_path, "docs", 8).seed == 8
+    assert Draft(tmp_path, "docs").seed == 7, "nothing was made"
+    made(tmp_path, "docs", 8)
+    assert Draft(tmp_path, "docs").seed == 8
+    with pytest.raises(ConfigurationError, match=r"about collection 'docs', not 'notes'; .*--out"):
+        Draft(tmp_path, "notes")
+
+
+def test_what_a_draft_remembers_is_no_part_of_the_set(tmp_path: Path) -> None:
+    made(tmp_path).add(stored(1), "What?")
+    before = GoldenSet.load(tmp_path)
+    (tmp_path / "golden.json").unlink()
+    assert GoldenSet.load(tmp_path).sha256 == before.sha256
+
+
+def test_an_older_draft_goes_on_and_is_told_its_collection(tmp_path: Path) -> None:
+    made(tmp_path).add(stored(1), "What?")
+    (tmp_path / "golden.json").unlink()
+    assert len(made(tmp_path, "docs", 3)) == 1
+    assert json.loads((tmp_path / "golden.json").read_text()) == {"collection": "docs", "seed": 3}
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"collection": "c"}', '{"collection": 1, "seed": "x"}']
+)
+def test_a_memory_that_cannot_be_read_is_refused(tmp_path: Path, content: str) -> None:
+    made(tmp_path)
+    (tmp_path / "golden.json").write_text(content)
+    with pytest.raises(ConfigurationError, match=r"golden\.json names no collection and seed"):
+        Draft(tmp_path, "c")

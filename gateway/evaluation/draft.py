@@ -11,8 +11,8 @@ from gateway.domain.documents import StoredChunk
 from gateway.errors import ConfigurationError, InvalidRequest
 from gateway.evaluation.members import CORPUS, GZIPPED, QUERIES, SPANS
 from gateway.evaluation.qrels import holds
+from gateway.evaluation.questions import require_question
 
-LONGEST_QUESTION: Final = 300
 QRELS: Final = "qrels/test.tsv"
 SKIPPED: Final = "skipped.txt"
 MANIFEST: Final = "golden.json"
@@ -79,12 +79,10 @@ class Draft:
         """Write a question with its chunk as the answer, and grades of other documents.
 
         Raises:
-            InvalidRequest: a blank or overlong question, or an id that judgments cannot hold.
+            InvalidRequest: it is no question, or judgments cannot hold an id.
             ConfigurationError: the folder cannot be written.
         """
-        text = " ".join(question.split())
-        if not 1 <= len(text) <= LONGEST_QUESTION:
-            raise InvalidRequest(f"a question has 1-{LONGEST_QUESTION} characters, got {len(text)}")
+        text = require_question(question)
         key, chunk = query_id(stored), stored.chunk
         for document_id in (chunk.document_id, *(grades or {})):
             if not holds(document_id):

@@ -8,7 +8,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
 from gateway.domain.documents import StoredChunk
-from gateway.evaluation.draft import LONGEST_QUESTION, Draft
+from gateway.errors import UpstreamError
+from gateway.evaluation.draft import Draft
+from gateway.evaluation.questions import find_question
 from gateway.ports import Generator
 
 REQUEST: Final = """Write one question that a reader of the passage below would type into a search box
@@ -20,29 +22,37 @@ Passage:
 {text}"""
 
 
+PATIENCE: Final = 8
+"""Answers without a question, one after the other, that a language model may give."""
+
+
 async def write_questions(
     generator: Generator, chunks: AsyncIterator[StoredChunk], draft: Draft
 ) -> AsyncGenerator[tuple[StoredChunk, str], None]:
     """Let a language model ask about each chunk; yields what was asked, once it is written.
 
-    A chunk that it does not ask about is skipped, and yielded with an empty question.
+    A chunk that it does not ask about is yielded with an empty question. It is skipped for good when
+    the model asks about a later one, so that a model that never asks spoils no chunk.
 
     Raises:
-        UpstreamError: the model failed; what was asked before is kept.
+        UpstreamError: the model failed, or asks nothing; what was asked before is kept.
     """
+    passed: list[StoredChunk] = []
     async for stored in chunks:
-        question = first_line(await generator.complete(REQUEST.format(text=stored.chunk.text)))
+        answer = await generator.complete(REQUEST.format(text=stored.chunk.text))
+        question = find_question(answer)
         if question:
+            for each in passed:
+                draft.skip(each)
+            passed.clear()
             draft.add(stored, question)
         else:
-            draft.skip(stored)
+            passed.append(stored)
         yield stored, question
-
-
-def first_line(answer: str) -> str:
-    """Return the question of an answer: its first line with words, without quotes or a label."""
-    for line in answer.splitlines():
-        text = line.strip().removeprefix("Question:").strip().strip("\"'«»“”").strip()
-        if text:
-            return text[:LONGEST_QUESTION]
-    return ""
+        if len(passed) == PATIENCE:
+            raise UpstreamError(
+                f"the language model {generator.model_id!r} asked nothing in {PATIENCE} answers, one "
+                f"after the other; the last began {answer[:80]!r}: set another llm.model, or let it "
+                "answer at greater length",
+                service="llm",
+            )

@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 
 from gateway.domain.documents import Chunk, StoredChunk
-from gateway.errors import ConfigurationError, InvalidRequest, UpstreamUnavailable
+from gateway.errors import ConfigurationError, InvalidRequest, UpstreamError, UpstreamUnavailable
 from gateway.evaluation.draft import Draft
 from gateway.evaluation.golden import GoldenSet
-from gateway.evaluation.making import first_line, write_questions
+from gateway.evaluation.making import write_questions
 
 pytestmark = pytest.mark.anyio
 
@@ -92,31 +92,39 @@ async def test_a_model_that_fails_keeps_what_it_asked_before(tmp_path: Path) -> 
             asked.append(question)
     assert asked == ["What?", ""]
     again = made(tmp_path)
-    assert [again.knows(stored(number)) for number in range(1, 5)] == [True, True, False, False]
+    assert [again.knows(stored(number)) for number in range(1, 5)] == [True, False, False, False]
     assert len(GoldenSet.load(tmp_path).queries) == 1
 
 
-@pytest.mark.parametrize(
-    ("answer", "question"),
-    [
-        ("What?", "What?"),
-        ('\n\n "What?"\nBecause.', "What?"),
-        ("Question: Что это?", "Что это?"),
-        (" \n ", ""),
-        ("x" * 500, "x" * 300),
-    ],
-)
-def test_the_question_of_an_answer_is_its_first_line(answer: str, question: str) -> None:
-    assert first_line(answer) == question
+async def test_what_a_model_does_not_ask_about_is_skipped_once_it_asks_again(
+    tmp_path: Path,
+) -> None:
+    chunks = [stored(number) for number in range(1, 4)]
+    draft = made(tmp_path)
+    questions = write_questions(Model(["-", "<think>hm", "How?"]), each_of(*chunks), draft)
+    assert [(await anext(questions))[1], draft.knows(chunks[0])] == ["", False]
+    assert [question async for _, question in questions] == ["", "How?"]
+    assert all(Draft(tmp_path, "c").knows(chunk) for chunk in chunks)
+    assert len(draft) == 1
 
 
-@pytest.mark.parametrize("question", [" ", "x" * 301])
-def test_a_question_without_sense_is_refused_and_nothing_is_written(
+async def test_a_model_that_never_asks_is_refused_and_spoils_no_chunk(tmp_path: Path) -> None:
+    chunks = [stored(number) for number in range(1, 30)]
+    answers = ["What?", *["<think>so long"] * 20]
+    asked: list[str] = []
+    with pytest.raises(UpstreamError, match=r"asked nothing in 8 answers.* '<think>so long'"):  # noqa: PT012
+        async for _, question in write_questions(Model(answers), each_of(*chunks), made(tmp_path)):
+            asked.append(question)
+    assert asked == ["What?", *[""] * 8]
+    assert [Draft(tmp_path, "c").knows(chunk) for chunk in chunks[:3]] == [True, False, False]
+
+
+@pytest.mark.parametrize("question", [" ", "...?", "x" * 301, "a\x00b", "a\ud800b"])
+def test_what_is_no_question_is_refused_and_nothing_is_written(
     tmp_path: Path, question: str
 ) -> None:
-    draft = made(tmp_path)
-    with pytest.raises(InvalidRequest, match="1-300 characters"):
-        draft.add(stored(1), question)
+    with pytest.raises(InvalidRequest, match="question"):
+        made(tmp_path).add(stored(1), question)
     assert not (tmp_path / "queries.jsonl").exists()
 
 

@@ -1,6 +1,7 @@
 """`gateway golden`."""
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from gateway.bootstrap import Runtime
 from gateway.cli.common import (
+    FAILED,
     Collection,
     Config,
     Json,
@@ -25,14 +27,17 @@ from gateway.cli.common import (
     warn,
 )
 from gateway.domain.documents import StoredChunk
+from gateway.errors import InvalidRequest
 from gateway.evaluation.draft import Draft
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.making import write_questions
 from gateway.evaluation.qrels import holds
+from gateway.evaluation.questions import require_question
 from gateway.evaluation.sampling import Pool, chunks_to_ask
 from gateway.ports import Generator
 from gateway.retrieval.options import SearchOptions
 from gateway.retrieval.query import Group
+from gateway.settings import Settings
 from gateway.wiring.models import open_generator
 
 app = typer.Typer(no_args_is_help=True, help="Make and check golden sets: judged queries.")
@@ -61,11 +66,11 @@ def new(
     config: Config = None,
     assignments: Set = None,
 ) -> None:
-    """Make a golden set of a collection: chunks are sampled, and a question is written for each.
+    """Make a golden set of a collection: a question for each of a sample of chunks.
 
-    The language model of the settings (llm.url, llm.model) writes the questions; without one you do,
-    here. Every answer is written at once: end it at any time, and the same command goes on, also with
-    more --queries.
+    The language model of the settings (llm.url, llm.model) writes the questions;
+    without one, or with --by-hand, you do. Every answer is written at once: end
+    it at any time, and the same command goes on, also with more --queries.
 
     Examples:
 
@@ -79,25 +84,22 @@ def new(
     async def main() -> Draft:
         settings = read_settings(config, assignments)
         draft = Draft(folder, collection, seed)
-        generator = None if by_hand else open_generator(settings)
-        async with AsyncExitStack() as stack:
-            if generator is not None:
-                stack.push_async_callback(generator.aclose)
-            runtime = await stack.enter_async_context(runtime_of(settings))
-            await runtime.collections.open(collection)
-            pool = Pool(runtime.store, collection, seed=draft.seed, warn=warn)
-            chunks = await stack.enter_async_context(aclosing(chunks_to_ask(pool, draft, queries)))
-            if generator is not None:
-                await _by_model(generator, chunks, draft, queries)
-            else:
-                await _by_hand(runtime, chunks, draft, queries, judge)
-            if pool.exhausted:
-                warn(f"collection {collection!r} has no other chunk to ask about")
+        if len(draft) < queries:
+            generator = None if by_hand else open_generator(settings)
+            await _add_questions(settings, generator, draft, queries, judge)
+        else:
+            err.print("it has as many already: a larger --queries asks for more")
         return draft
 
-    made = run(main)
-    out.print(f"{len(made)} questions in {str(folder)!r}", markup=False)
-    out.print(f"measure with them: gateway eval {folder} --collection {collection}", markup=False)
+    try:
+        made = run(main)
+    except typer.Abort:
+        err.print("the input ended; what was answered is kept")
+        raise typer.Exit(FAILED) from None
+    out.print(f"{_counted(len(made))} in {str(folder)!r}", markup=False)
+    if len(made):
+        measured = shlex.join(["gateway", "eval", str(folder), "--collection", collection])
+        out.print(f"measure with them: {measured}", markup=False)
 
 
 @app.command("check")
@@ -135,9 +137,33 @@ def check(
         out.print(f"[bold]{key}[/]: {value}")
 
 
+async def _add_questions(
+    settings: Settings, generator: Generator | None, draft: Draft, want: int, judge: int
+) -> None:
+    """Add questions, by the model where there is one, until there are as many as wanted."""
+    async with AsyncExitStack() as stack:
+        if generator is not None:
+            stack.push_async_callback(generator.aclose)
+            if judge:
+                raise InvalidRequest(
+                    "a language model does not judge: add --by-hand, or omit --judge"
+                )
+        runtime = await stack.enter_async_context(runtime_of(settings))
+        await runtime.collections.open(draft.collection)
+        pool = Pool(runtime.store, draft.collection, seed=draft.seed, warn=warn)
+        chunks = await stack.enter_async_context(aclosing(chunks_to_ask(pool, draft, want)))
+        if generator is not None:
+            await _by_model(generator, chunks, draft, want)
+        else:
+            await _by_hand(runtime, chunks, draft, want, judge)
+        if pool.exhausted:
+            warn(f"collection {draft.collection!r} has no other chunk to ask about")
+
+
 async def _by_model(
     generator: Generator, chunks: AsyncIterator[StoredChunk], draft: Draft, want: int
 ) -> None:
+    err.print(f"asking {generator.model_id!r} for {_counted(want - len(draft))}", markup=False)
     async with aclosing(write_questions(generator, chunks, draft)) as asked:
         async for stored, question in asked:
             err.print(f"{len(draft)}/{want} ", end="", style="dim")
@@ -152,39 +178,58 @@ async def _by_hand(
     async for stored in chunks:
         chunk = stored.chunk
         out.rule(Text(f"{len(draft) + 1} of {want}: {chunk.document_id}"))
-        out.print(chunk.text[:SHOWN], markup=False)
-        question = await ask(_asked)
-        if question.strip() == QUIT:
+        out.print(_shown(chunk.text, SHOWN), markup=False)
+        question = await _question()
+        if question == QUIT:
             return
-        if not question.strip():
+        if question == SKIP:
             draft.skip(stored)
             continue
-        grades = await _judged(runtime, draft.collection, stored, question, judge)
-        draft.add(stored, question, grades)
+        draft.add(stored, question)
+        if judge:
+            await _judge(runtime, draft, stored, question, judge)
 
 
-async def _judged(
-    runtime: Runtime, collection: str, stored: StoredChunk, question: str, count: int
-) -> dict[str, int]:
+async def _question() -> str:
+    """Ask until the answer is a question, or a word for us."""
+    while True:
+        answer = (await ask(_asked)).strip()
+        if answer in {SKIP, QUIT}:
+            return answer
+        try:
+            return require_question(answer)
+        except InvalidRequest as exc:
+            err.print(str(exc), markup=False)
+
+
+async def _judge(
+    runtime: Runtime, draft: Draft, stored: StoredChunk, question: str, count: int
+) -> None:
     """Ask of the first documents found whether they answer the question as well.
 
     Those whose ids judgments cannot hold are left out, and told.
     """
-    if not count:
-        return {}
     options = SearchOptions(limit=count, group=Group(), allow_prompted=True, truncate=True)
-    grades: dict[str, int] = {}
-    for hit in (await runtime.retriever.search(collection, question, options)).hits:
+    found = await runtime.retriever.search(draft.collection, question, options)
+    number = 0
+    for hit in found.hits:
         if hit.chunk.document_id == stored.chunk.document_id:
             continue
         if not holds(hit.chunk.document_id):
             warn(f"left out: judgments cannot hold the document id {hit.chunk.document_id!r}")
             continue
-        out.print(f"[cyan]{len(grades) + 1}[/] ", end="")
-        out.print(hit.chunk.document_id, markup=False, style="cyan")
-        out.print(hit.chunk.text[: SHOWN // 2], markup=False)
-        grades[hit.chunk.document_id] = int(await ask(_confirmed))
-    return grades
+        number += 1
+        out.print(f"{number} {hit.chunk.document_id}", markup=False, style="cyan")
+        out.print(_shown(hit.chunk.text, SHOWN // 2), markup=False)
+        draft.grade(stored, hit.chunk.document_id, int(await ask(_confirmed)))
+
+
+def _shown(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]} [...]"
+
+
+def _counted(count: int) -> str:
+    return "1 question" if count == 1 else f"{count} questions"
 
 
 def _asked() -> str:

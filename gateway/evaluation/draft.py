@@ -75,25 +75,31 @@ class Draft:
         key = query_id(stored)
         return key in self._asked or key in self._skipped
 
-    def add(self, stored: StoredChunk, question: str, grades: dict[str, int] | None = None) -> None:
-        """Write a question with its chunk as the answer, and grades of other documents.
+    def add(self, stored: StoredChunk, question: str) -> None:
+        """Write a question with its chunk as the answer.
 
         Raises:
-            InvalidRequest: it is no question, or judgments cannot hold an id.
+            InvalidRequest: it is no question, or judgments cannot hold the document's id.
             ConfigurationError: the folder cannot be written.
         """
         text = require_question(question)
         key, chunk = query_id(stored), stored.chunk
-        for document_id in (chunk.document_id, *(grades or {})):
-            if not holds(document_id):
-                raise InvalidRequest(f"judgments cannot hold the document id {document_id!r}")
+        judgment = _judgment(key, chunk.document_id, 1)
         # a query without judgment is left out of every mean: whatever ends us here does no harm
         self._append(QUERIES, _json({"_id": key, "text": text}))
-        judged = {**(grades or {}), chunk.document_id: 1}
-        self._append(QRELS, "".join(f"{key}\t{doc}\t{grade}\n" for doc, grade in judged.items()))
+        self._append(QRELS, judgment)
         span = {"query-id": key, "corpus-id": chunk.document_id}
         self._append(SPANS, _json({**span, "char_spans": [[chunk.start, chunk.end]]}))
         self._asked.add(key)
+
+    def grade(self, stored: StoredChunk, document_id: str, grade: int) -> None:
+        """Write the grade of another document for the question about a chunk.
+
+        Raises:
+            InvalidRequest: judgments cannot hold the document's id.
+            ConfigurationError: the folder cannot be written.
+        """
+        self._append(QRELS, _judgment(query_id(stored), document_id, grade))
 
     def skip(self, stored: StoredChunk) -> None:
         """Remember that nobody wants to ask about a chunk."""
@@ -160,6 +166,12 @@ class Draft:
 
 def query_id(stored: StoredChunk) -> str:
     return f"q-{stored.id.hex[:16]}"
+
+
+def _judgment(query: str, document_id: str, grade: int) -> str:
+    if not holds(document_id):
+        raise InvalidRequest(f"judgments cannot hold the document id {document_id!r}")
+    return f"{query}\t{document_id}\t{grade}\n"
 
 
 def _id(line: str, where: str) -> str:

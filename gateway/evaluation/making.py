@@ -38,6 +38,7 @@ async def write_questions(
         UpstreamError: the model failed, or asks nothing; what was asked before is kept.
     """
     passed: list[StoredChunk] = []
+    answer = ""
     async for stored in chunks:
         answer = await generator.complete(REQUEST.format(text=stored.chunk.text))
         question = find_question(answer)
@@ -50,9 +51,15 @@ async def write_questions(
             passed.append(stored)
         yield stored, question
         if len(passed) == PATIENCE:
-            raise UpstreamError(
-                f"the language model {generator.model_id!r} asked nothing in {PATIENCE} answers, one "
-                f"after the other; the last began {answer[:80]!r}: set another llm.model, or let it "
-                "answer at greater length",
-                service="llm",
-            )
+            raise _mute(generator, len(passed), answer)
+    if passed and not len(draft):
+        raise _mute(generator, len(passed), answer)
+
+
+def _mute(generator: Generator, answers: int, last: str) -> UpstreamError:
+    return UpstreamError(
+        f"the language model {generator.model_id!r} asked nothing in {answers} answers, one after the "
+        f"other; the last began {last[:80]!r}: set another llm.model, or let it answer at greater "
+        "length",
+        service="llm",
+    )

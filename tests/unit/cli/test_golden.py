@@ -40,6 +40,12 @@ def test_a_language_model_asks_and_the_set_can_be_measured(shell: Shell) -> None
         more = shell.run("golden", "new", "-c", "notes", "-o", "set", "--queries", "7", **llm)
         assert (more.code, len(stub.requests)) == (0, 7), "what is asked is not asked again"
         assert "6/7 " in more.err
+        judged = shell.run(
+            *("golden", "new", "-c", "notes", "-o", "set", "--queries", "8", "--judge", "2"), **llm
+        )
+        assert (judged.code, "add --by-hand" in judged.err) == (2, True)
+    enough = shell.run("golden", "new", "-c", "notes", "-o", "set", "--queries", "3")
+    assert (enough.code, "a larger --queries asks for more" in enough.err) == (0, True)
     facts = shell.run("golden", "check", "set", "--json").json
     assert (facts["queries"], facts["judgments"], facts["spans"]) == (7, 7, 7)
     measured = shell.run("eval", "set", "--collection", "notes", "--stages", "lexical", "--json")
@@ -72,10 +78,22 @@ def test_ids_that_judgments_cannot_hold_cost_their_chunks_alone(shell: Shell) ->
     assert ran.code == 0, ran.err
     assert "chunks left out: 1, of documents such as 'a\\tb'" in ran.err
     assert "cannot hold the document id 'a\\tb'" in ran.err, "it was found, and not shown"
-    assert "1 questions in 'odd'" in ran.out
+    assert "1 question in 'odd'" in ran.out
     assert "collection 'odd' has no other chunk to ask about" in ran.err
     facts = shell.run("golden", "check", "odd", "--json").json
     assert (facts["queries"], facts["judgments"]) == (1, 1)
+
+
+def test_what_is_no_question_is_asked_again_and_each_judgment_is_kept(shell: Shell) -> None:
+    ran = shell.run(
+        *("golden", "new", "-c", "notes", "-o", "again", "--queries", "2", "--judge", "3"),
+        stdin=f"...\n{'w' * 301}\nWhat is told at length?\ny\n",
+    )
+    assert "a letter or a digit" in ran.err
+    assert "300 characters at most, got 301" in ran.err
+    assert (ran.code, "the input ended; what was answered is kept" in ran.err) == (1, True)
+    facts = shell.run("golden", "check", "again", "--json").json
+    assert (facts["queries"], facts["judgments"]) == (1, 2)
 
 
 def test_what_ends_in_the_middle_keeps_what_was_answered(shell: Shell) -> None:

@@ -59,7 +59,9 @@ def test_a_draft_is_a_golden_set_after_every_answer(tmp_path: Path) -> None:
     assert found.queries[key] == "What is red?"
     assert found.qrels[key] == {"d1": 1}
     assert [(span.document_id, span.start) for span in found.spans[key]] == [("d1", 5)]
-    draft.add(stored(2), "Second?", {"d7": 0, "d8": 1})
+    draft.add(stored(2), "Second?")
+    draft.grade(stored(2), "d7", 0)
+    draft.grade(stored(2), "d8", 1)
     assert GoldenSet.load(tmp_path).qrels["q-0000000000000002"] == {"d7": 0, "d8": 1, "d2": 1}
 
 
@@ -119,6 +121,12 @@ async def test_a_model_that_never_asks_is_refused_and_spoils_no_chunk(tmp_path: 
     assert [Draft(tmp_path, "c").knows(chunk) for chunk in chunks[:3]] == [True, False, False]
 
 
+async def test_a_model_that_asks_about_no_chunk_of_few_is_refused_too(tmp_path: Path) -> None:
+    questions = write_questions(Model(["", "..."]), each_of(stored(1), stored(2)), made(tmp_path))
+    with pytest.raises(UpstreamError, match=r"asked nothing in 2 answers.* '\.\.\.'"):
+        assert [question async for _, question in questions] == []
+
+
 @pytest.mark.parametrize("question", [" ", "...?", "x" * 301, "a\x00b", "a\ud800b"])
 def test_what_is_no_question_is_refused_and_nothing_is_written(
     tmp_path: Path, question: str
@@ -138,7 +146,7 @@ def test_an_id_that_judgments_cannot_hold_is_refused_and_nothing_is_written(
     with pytest.raises(InvalidRequest, match="cannot hold the document id"):
         draft.add(stored(2, document_id=odd), "Second?")
     with pytest.raises(InvalidRequest, match="cannot hold the document id"):
-        draft.add(stored(2), "Second?", {odd: 1})
+        draft.grade(stored(1), odd, 1)
     assert files == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 

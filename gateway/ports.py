@@ -176,10 +176,10 @@ class Generator(Protocol):
     def model_id(self) -> str: ...
 
     async def complete(self, request: str) -> str:
-        """Return the model's answer to one request.
+        """Return the model's answer to one request; empty where it had no word to say.
 
         Raises:
-            UpstreamError: the model's server failed after bounded retries, or answered nothing.
+            UpstreamError: the model's server failed after bounded retries.
         """
         ...
 

@@ -9,7 +9,7 @@ from typing import Final, Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from gateway.cli.common import ASKED_WRONGLY, FAILED, err, out, print_error
+from gateway.cli.common import ASKED_WRONGLY, FAILED, err, out, print_error, warn
 from gateway.errors import GatewayError
 from gateway.evaluation.calibrating import lines_of
 from gateway.evaluation.gate import Gate, Verdict
@@ -96,8 +96,7 @@ def print_report(report: Report) -> None:
 def print_warnings(report: Report) -> None:
     """Every warning on standard error, whatever the form of the report."""
     for text in report.warnings:
-        err.print("[bold yellow]warning[/]: ", end="")
-        err.print(text, markup=False)
+        warn(text)
 
 
 def print_verdict(verdict: Verdict, max_drop: float) -> None:

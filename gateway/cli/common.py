@@ -150,6 +150,12 @@ def print_error(exc: GatewayError) -> None:
     err.print(str(exc), markup=False)
 
 
+def warn(text: str) -> None:
+    """Print a warning on standard error."""
+    err.print("[bold yellow]warning[/]: ", end="")
+    err.print(text, markup=False)
+
+
 def print_json(value: object) -> None:
     """Write one JSON document to standard output, UTF-8, stable order."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")

@@ -1,14 +1,18 @@
 """`gateway golden`."""
 
 import asyncio
-from collections.abc import Sequence
+import shlex
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from gateway.bootstrap import Runtime
 from gateway.cli.common import (
+    FAILED,
     Collection,
     Config,
     Json,
@@ -20,13 +24,20 @@ from gateway.cli.common import (
     read_settings,
     run,
     runtime_of,
+    warn,
 )
 from gateway.domain.documents import StoredChunk
+from gateway.errors import InvalidRequest
+from gateway.evaluation.draft import Draft
 from gateway.evaluation.golden import GoldenSet
-from gateway.evaluation.making import Draft, sample_chunks, write_questions
+from gateway.evaluation.making import write_questions
+from gateway.evaluation.qrels import holds
+from gateway.evaluation.questions import require_question
+from gateway.evaluation.sampling import Pool, chunks_to_ask
 from gateway.ports import Generator
 from gateway.retrieval.options import SearchOptions
 from gateway.retrieval.query import Group
+from gateway.settings import Settings
 from gateway.wiring.models import open_generator
 
 app = typer.Typer(no_args_is_help=True, help="Make and check golden sets: judged queries.")
@@ -39,21 +50,27 @@ SKIP, QUIT = "", "q"
 def new(
     collection: Collection,
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder of the golden set.")],
-    queries: Annotated[int, typer.Option(help="How many chunks to ask about.", min=1)] = 50,
+    queries: Annotated[
+        int, typer.Option(help="Questions that the set has in the end.", min=1)
+    ] = 50,
     judge: Annotated[
         int, typer.Option(help="Also show the first N documents found, to be judged.", min=0)
     ] = 0,
     by_hand: Annotated[
         bool, typer.Option("--by-hand", help="Ask yourself, although a language model is set.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of the order of chunks; default: the same as before, or 0."),
+    ] = None,
     config: Config = None,
     assignments: Set = None,
 ) -> None:
-    """Make a golden set of a collection: chunks are sampled, and a question is written for each.
+    """Make a golden set of a collection: a question for each of a sample of chunks.
 
-    The language model of the settings (llm.url, llm.model) writes the questions; without one you do,
-    here. Every answer is written at once: end it at any time, and the same command goes on.
+    The language model of the settings (llm.url, llm.model) writes the questions;
+    without one, or with --by-hand, you do. Every answer is written at once: end
+    it at any time, and the same command goes on, also with more --queries.
 
     Examples:
 
@@ -66,21 +83,23 @@ def new(
 
     async def main() -> Draft:
         settings = read_settings(config, assignments)
-        generator = None if by_hand else open_generator(settings)
-        draft = Draft(folder)
-        async with runtime_of(settings) as runtime:
-            await runtime.collections.open(collection)
-            chunks = await sample_chunks(runtime.store, collection, queries, seed=seed)
-            left = draft.open(chunks)
-            if generator is not None:
-                await _by_model(generator, left, draft)
-            else:
-                await _by_hand(runtime, collection, left, draft, judge)
+        draft = Draft(folder, collection, seed)
+        if len(draft) < queries:
+            generator = None if by_hand else open_generator(settings)
+            await _add_questions(settings, generator, draft, queries, judge)
+        else:
+            err.print("it has as many already: a larger --queries asks for more")
         return draft
 
-    made = run(main)
-    out.print(f"{len(made)} questions in {str(folder)!r}", markup=False)
-    out.print(f"measure with them: gateway eval {folder} --collection {collection}", markup=False)
+    try:
+        made = run(main)
+    except typer.Abort:
+        err.print("the input ended; what was answered is kept")
+        raise typer.Exit(FAILED) from None
+    out.print(f"{_counted(len(made))} in {str(folder)!r}", markup=False)
+    if len(made):
+        measured = shlex.join(["gateway", "eval", str(folder), "--collection", collection])
+        out.print(f"measure with them: {measured}", markup=False)
 
 
 @app.command("check")
@@ -118,50 +137,99 @@ def check(
         out.print(f"[bold]{key}[/]: {value}")
 
 
-async def _by_model(generator: Generator, chunks: Sequence[StoredChunk], draft: Draft) -> None:
-    done = 0
-    try:
-        async for stored, question in write_questions(generator, chunks, draft):
-            done += 1
-            err.print(f"{done}/{len(chunks)} ", end="", style="dim")
-            err.print(f"{stored.chunk.document_id}: {question}", markup=False)
-    finally:
-        await generator.aclose()
+async def _add_questions(
+    settings: Settings, generator: Generator | None, draft: Draft, want: int, judge: int
+) -> None:
+    """Add questions, by the model where there is one, until there are as many as wanted."""
+    async with AsyncExitStack() as stack:
+        if generator is not None:
+            stack.push_async_callback(generator.aclose)
+            if judge:
+                raise InvalidRequest(
+                    "a language model does not judge: add --by-hand, or omit --judge"
+                )
+        runtime = await stack.enter_async_context(runtime_of(settings))
+        await runtime.collections.open(draft.collection)
+        pool = Pool(runtime.store, draft.collection, seed=draft.seed, warn=warn)
+        chunks = await stack.enter_async_context(aclosing(chunks_to_ask(pool, draft, want)))
+        if generator is not None:
+            await _by_model(generator, chunks, draft, want)
+        else:
+            await _by_hand(runtime, chunks, draft, want, judge)
+        if pool.exhausted:
+            warn(f"collection {draft.collection!r} has no other chunk to ask about")
+
+
+async def _by_model(
+    generator: Generator, chunks: AsyncIterator[StoredChunk], draft: Draft, want: int
+) -> None:
+    err.print(f"asking {generator.model_id!r} for {_counted(want - len(draft))}", markup=False)
+    async with aclosing(write_questions(generator, chunks, draft)) as asked:
+        async for stored, question in asked:
+            err.print(f"{len(draft)}/{want} ", end="", style="dim")
+            told = question or "the answer has no question; another chunk takes its place"
+            err.print(f"{stored.chunk.document_id}: {told}", markup=False)
 
 
 async def _by_hand(
-    runtime: Runtime, collection: str, chunks: Sequence[StoredChunk], draft: Draft, judge: int
+    runtime: Runtime, chunks: AsyncIterator[StoredChunk], draft: Draft, want: int, judge: int
 ) -> None:
     """Ask whoever sits there; an empty answer skips a chunk, `q` ends."""
-    for number, stored in enumerate(chunks, start=1):
+    async for stored in chunks:
         chunk = stored.chunk
-        out.rule(f"{number} of {len(chunks)}: {chunk.document_id}")
-        out.print(chunk.text[:SHOWN], markup=False)
-        question = await ask(_asked)
-        if question.strip() == QUIT:
+        out.rule(Text(f"{len(draft) + 1} of {want}: {chunk.document_id}"))
+        out.print(_shown(chunk.text, SHOWN), markup=False)
+        question = await _question()
+        if question == QUIT:
             return
-        if not question.strip():
+        if question == SKIP:
             draft.skip(stored)
             continue
-        draft.add(stored, question, await _judged(runtime, collection, stored, question, judge))
+        draft.add(stored, question)
+        if judge:
+            await _judge(runtime, draft, stored, question, judge)
 
 
-async def _judged(
-    runtime: Runtime, collection: str, stored: StoredChunk, question: str, count: int
-) -> dict[str, int]:
-    """Ask of the first documents found whether they answer the question as well."""
-    if not count:
-        return {}
+async def _question() -> str:
+    """Ask until the answer is a question, or a word for us."""
+    while True:
+        answer = (await ask(_asked)).strip()
+        if answer in {SKIP, QUIT}:
+            return answer
+        try:
+            return require_question(answer)
+        except InvalidRequest as exc:
+            err.print(str(exc), markup=False)
+
+
+async def _judge(
+    runtime: Runtime, draft: Draft, stored: StoredChunk, question: str, count: int
+) -> None:
+    """Ask of the first documents found whether they answer the question as well.
+
+    Those whose ids judgments cannot hold are left out, and told.
+    """
     options = SearchOptions(limit=count, group=Group(), allow_prompted=True, truncate=True)
-    grades: dict[str, int] = {}
-    for hit in (await runtime.retriever.search(collection, question, options)).hits:
+    found = await runtime.retriever.search(draft.collection, question, options)
+    number = 0
+    for hit in found.hits:
         if hit.chunk.document_id == stored.chunk.document_id:
             continue
-        out.print(f"[cyan]{len(grades) + 1}[/] ", end="")
-        out.print(hit.chunk.document_id, markup=False, style="cyan")
-        out.print(hit.chunk.text[: SHOWN // 2], markup=False)
-        grades[hit.chunk.document_id] = int(await ask(_confirmed))
-    return grades
+        if not holds(hit.chunk.document_id):
+            warn(f"left out: judgments cannot hold the document id {hit.chunk.document_id!r}")
+            continue
+        number += 1
+        out.print(f"{number} {hit.chunk.document_id}", markup=False, style="cyan")
+        out.print(_shown(hit.chunk.text, SHOWN // 2), markup=False)
+        draft.grade(stored, hit.chunk.document_id, int(await ask(_confirmed)))
+
+
+def _shown(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]} [...]"
+
+
+def _counted(count: int) -> str:
+    return "1 question" if count == 1 else f"{count} questions"
 
 
 def _asked() -> str:

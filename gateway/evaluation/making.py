@@ -1,27 +1,17 @@
 """Golden sets made of a collection of one's own: chunks sampled, a question asked for each.
 
 Every answer is on the disk before the next question: whatever ends the work, nothing is lost, and
-the same command goes on where it ended. A query's id is derived from its chunk.
+the same command goes on where it ended.
 """
 
-import json
-import os
-import random
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Final
 
 from gateway.domain.documents import StoredChunk
-from gateway.errors import ConfigurationError, InvalidRequest
-from gateway.evaluation.members import QUERIES, SPANS
-from gateway.ports import Generator, VectorStore
-
-SHORTEST: Final = 80
-"""Characters below which a chunk says too little to be asked about."""
-LONGEST_QUESTION: Final = 300
-QRELS: Final = "qrels/test.tsv"
-SKIPPED: Final = "skipped.txt"
+from gateway.errors import UpstreamError
+from gateway.evaluation.draft import Draft
+from gateway.evaluation.questions import find_question
+from gateway.ports import Generator
 
 REQUEST: Final = """Write one question that a reader of the passage below would type into a search box
 before reading it. The passage must answer the question. Use other words than the passage where you
@@ -32,131 +22,44 @@ Passage:
 {text}"""
 
 
-async def sample_chunks(
-    store: VectorStore, name: str, count: int, *, seed: int = 0
-) -> list[StoredChunk]:
-    """Draw chunks that are long enough to be asked about, by reservoir: one pass, little memory.
-
-    Raises:
-        InvalidRequest: the collection has none.
-    """
-    rng = random.Random(seed)  # noqa: S311  a sample, no secret
-    kept: list[StoredChunk] = []
-    seen = 0
-    scroll: Any = store.scroll(name)
-    async with aclosing(scroll) as chunks:
-        async for stored in chunks:
-            if len(stored.chunk.text.strip()) < SHORTEST:
-                continue
-            seen += 1
-            if len(kept) < count:
-                kept.append(stored)
-            elif (place := rng.randrange(seen)) < count:
-                kept[place] = stored
-    if not kept:
-        raise InvalidRequest(
-            f"collection {name!r} has no chunk of {SHORTEST} characters or more to ask about; ingest "
-            "documents first"
-        )
-    rng.shuffle(kept)
-    return kept
-
-
-class Draft:
-    """A golden set in the making: its files grow by a record at a time."""
-
-    def __init__(self, folder: Path) -> None:
-        """Open a folder, which is made; what is there already is kept.
-
-        Raises:
-            ConfigurationError: it cannot be written, or holds something else.
-        """
-        self._folder = folder
-        try:
-            (folder / "qrels").mkdir(parents=True, exist_ok=True)
-            if not (folder / QRELS).exists():
-                self._append(QRELS, "query-id\tcorpus-id\tscore\n")
-            self._asked = {str(row["_id"]) for row in self._rows(QUERIES)}
-            self._skipped = set(self._lines(SKIPPED))
-        except (OSError, ValueError, KeyError, TypeError) as exc:
-            raise ConfigurationError(
-                f"{str(folder)!r} is no golden set in the making: {exc}; give another folder"
-            ) from exc
-
-    def __len__(self) -> int:
-        return len(self._asked)
-
-    def open(self, chunks: Sequence[StoredChunk]) -> list[StoredChunk]:
-        """Return the chunks that were neither asked about nor skipped."""
-        return [each for each in chunks if query_id(each) not in self._asked | self._skipped]
-
-    def add(self, stored: StoredChunk, question: str, grades: dict[str, int] | None = None) -> None:
-        """Write a question with its chunk as the answer, and grades of other documents.
-
-        Raises:
-            InvalidRequest: a blank or overlong question.
-        """
-        text = " ".join(question.split())
-        if not 1 <= len(text) <= LONGEST_QUESTION:
-            raise InvalidRequest(f"a question has 1-{LONGEST_QUESTION} characters, got {len(text)}")
-        key, chunk = query_id(stored), stored.chunk
-        # a query without judgment is left out of every mean: whatever ends us here does no harm
-        self._append(QUERIES, _json({"_id": key, "text": text}))
-        judged = {**(grades or {}), chunk.document_id: 1}
-        self._append(QRELS, "".join(f"{key}\t{doc}\t{grade}\n" for doc, grade in judged.items()))
-        span = {"query-id": key, "corpus-id": chunk.document_id}
-        self._append(SPANS, _json({**span, "char_spans": [[chunk.start, chunk.end]]}))
-        self._asked.add(key)
-
-    def skip(self, stored: StoredChunk) -> None:
-        """Remember that nobody wants to ask about a chunk."""
-        self._append(SKIPPED, query_id(stored) + "\n")
-        self._skipped.add(query_id(stored))
-
-    def _append(self, name: str, text: str) -> None:
-        with (self._folder / name).open("a", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _lines(self, name: str) -> list[str]:
-        path = self._folder / name
-        return path.read_text("utf-8").splitlines() if path.exists() else []
-
-    def _rows(self, name: str) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self._lines(name)]
+PATIENCE: Final = 8
+"""Answers without a question, one after the other, that a language model may give."""
 
 
 async def write_questions(
-    generator: Generator, chunks: Sequence[StoredChunk], draft: Draft
-) -> AsyncIterator[tuple[StoredChunk, str]]:
+    generator: Generator, chunks: AsyncIterator[StoredChunk], draft: Draft
+) -> AsyncGenerator[tuple[StoredChunk, str], None]:
     """Let a language model ask about each chunk; yields what was asked, once it is written.
 
+    A chunk that it does not ask about is yielded with an empty question. It is skipped for good when
+    the model asks about a later one, so that a model that never asks spoils no chunk.
+
     Raises:
-        UpstreamError: the model failed; what was asked before is kept.
+        UpstreamError: the model failed, or asks nothing; what was asked before is kept.
     """
-    for stored in draft.open(chunks):
+    passed: list[StoredChunk] = []
+    answer = ""
+    async for stored in chunks:
         answer = await generator.complete(REQUEST.format(text=stored.chunk.text))
-        question = first_line(answer)
+        question = find_question(answer)
         if question:
+            for each in passed:
+                draft.skip(each)
+            passed.clear()
             draft.add(stored, question)
-            yield stored, question
         else:
-            draft.skip(stored)
+            passed.append(stored)
+        yield stored, question
+        if len(passed) == PATIENCE:
+            raise _mute(generator, len(passed), answer)
+    if passed and not len(draft):
+        raise _mute(generator, len(passed), answer)
 
 
-def first_line(answer: str) -> str:
-    """Return the question of an answer: its first line with words, without quotes or a label."""
-    for line in answer.splitlines():
-        text = line.strip().removeprefix("Question:").strip().strip("\"'«»“”").strip()
-        if text:
-            return text[:LONGEST_QUESTION]
-    return ""
-
-
-def query_id(stored: StoredChunk) -> str:
-    return f"q-{stored.id.hex[:16]}"
-
-
-def _json(record: dict[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False) + "\n"
+def _mute(generator: Generator, answers: int, last: str) -> UpstreamError:
+    return UpstreamError(
+        f"the language model {generator.model_id!r} asked nothing in {answers} answers, one after the "
+        f"other; the last began {last[:80]!r}: set another llm.model, or let it answer at greater "
+        "length",
+        service="llm",
+    )

@@ -105,10 +105,9 @@ def _content(where: str, body: bytes) -> str:
         choices = _read(body).choices
     except UNREADABLE as exc:
         raise BrokenAnswer(f"{_NAME} at {where} answered no completion", service=SERVICE) from exc
-    text = (choices[0].message.content or "").strip() if choices else ""
-    if not text:
-        raise BrokenAnswer(f"{_NAME} at {where} answered nothing", service=SERVICE)
-    return text
+    if not choices:
+        raise BrokenAnswer(f"{_NAME} at {where} answered no completion", service=SERVICE)
+    return (choices[0].message.content or "").strip()
 
 
 def _refusal(where: str, status: int, _body: bytes, headers: Mapping[str, str]) -> GatewayError:

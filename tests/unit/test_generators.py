@@ -1,6 +1,7 @@
 """The client of OpenAI's chat API over a real server of it."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -61,11 +62,20 @@ async def test_what_does_not_pass_is_told(
         await asked(stub, timeout_seconds=5)
 
 
-async def test_an_answer_without_words_is_a_fault() -> None:
+async def test_an_answer_without_words_is_an_answer_and_not_asked_for_again() -> None:
     with ChatStub() as stub:
         stub.answer = " \n"
-        with pytest.raises(UpstreamError, match="answered nothing"):
-            await asked(stub, timeout_seconds=5)
+        assert await asked(stub, timeout_seconds=5) == ""
+    assert len(stub.requests) == 1
+
+
+async def test_an_answer_without_a_message_is_a_fault() -> None:
+    class Mute(ChatStub):
+        def reply(self, path: str, key: str | None, body: dict[str, Any]) -> tuple[int, Any]:
+            return 200, {"choices": []}
+
+    with Mute() as stub, pytest.raises(UpstreamError, match="answered no completion"):
+        await asked(stub, timeout_seconds=5)
 
 
 async def test_a_server_that_is_away_is_named_within_the_deadline() -> None:

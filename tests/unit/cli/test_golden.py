@@ -1,5 +1,7 @@
 """`gateway golden` and `gateway collections tune`, run as processes over one collection."""
 
+import json
+
 import pytest
 
 from tests.support.chat_stub import ChatStub
@@ -11,13 +13,20 @@ LINE = "is told at length in this passage so that there is enough to ask about, 
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """A shell whose collection `notes` holds thirty documents, with short vectors beside."""
+    """A shell whose collection `notes` holds thirty documents, with short vectors beside.
+
+    Another collection, `odd`, holds a document whose id no judgment can hold, and one like it.
+    """
     shell = Shell(tmp_path_factory.mktemp("golden"))
     for number in range(30):
         shell.write(f"docs/d{number:02}.txt", f"The story of subject{number} {LINE * 3}")
     made = shell.run("collections", "create", "notes", "--size", "768", "--coarse", "128")
     assert made.code == 0, made.err
     ran = shell.run("ingest", "docs", "-c", "notes", "--json")
+    assert ran.code == 0, ran.err
+    rows = [{"id": key, "text": f"The story of {key} {LINE * 3}"} for key in ("a\tb", "c")]
+    shell.write("odd.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    ran = shell.run("ingest", "odd.jsonl", "-c", "odd", "--json")
     assert ran.code == 0, ran.err
     return shell
 
@@ -28,10 +37,17 @@ def test_a_language_model_asks_and_the_set_can_be_measured(shell: Shell) -> None
         made = shell.run("golden", "new", "-c", "notes", "-o", "set", "--queries", "5", **llm)
         assert made.code == 0, made.err
         assert "5 questions in 'set'" in made.out
-        again = shell.run("golden", "new", "-c", "notes", "-o", "set", "--queries", "5", **llm)
-        assert (again.code, len(stub.requests)) == (0, 5), "what is asked is not asked again"
+        more = shell.run("golden", "new", "-c", "notes", "-o", "set", "--queries", "7", **llm)
+        assert (more.code, len(stub.requests)) == (0, 7), "what is asked is not asked again"
+        assert "6/7 " in more.err
+        judged = shell.run(
+            *("golden", "new", "-c", "notes", "-o", "set", "--queries", "8", "--judge", "2"), **llm
+        )
+        assert (judged.code, "add --by-hand" in judged.err) == (2, True)
+    enough = shell.run("golden", "new", "-c", "notes", "-o", "set", "--queries", "3")
+    assert (enough.code, "a larger --queries asks for more" in enough.err) == (0, True)
     facts = shell.run("golden", "check", "set", "--json").json
-    assert (facts["queries"], facts["judgments"], facts["spans"]) == (5, 5, 5)
+    assert (facts["queries"], facts["judgments"], facts["spans"]) == (7, 7, 7)
     measured = shell.run("eval", "set", "--collection", "notes", "--stages", "lexical", "--json")
     assert measured.code == 0, measured.err
     assert measured.json["runs"][0]["stage"] == "lexical"
@@ -43,7 +59,7 @@ def test_by_hand_every_answer_is_kept_and_q_ends(shell: Shell) -> None:
     assert ran.code == 0, ran.err
     assert "2 questions in 'hand'" in ran.out
     again = shell.run("golden", "new", "-c", "notes", "-o", "hand", "--queries", "6", stdin="q\n")
-    assert "1 of 3" in again.out, "two were asked about and one was skipped"
+    assert "3 of 6" in again.out, "two were asked about, and what was skipped does not count"
 
 
 def test_the_documents_found_can_be_judged_as_well(shell: Shell) -> None:
@@ -53,6 +69,31 @@ def test_the_documents_found_can_be_judged_as_well(shell: Shell) -> None:
     )
     assert ran.code == 0, ran.err
     assert shell.run("golden", "check", "judged", "--json").json["judgments"] >= 3
+
+
+def test_ids_that_judgments_cannot_hold_cost_their_chunks_alone(shell: Shell) -> None:
+    ran = shell.run(
+        *("golden", "new", "-c", "odd", "-o", "odd", "--judge", "3"), stdin="What is told?\n"
+    )
+    assert ran.code == 0, ran.err
+    assert "chunks left out: 1, of documents such as 'a\\tb'" in ran.err
+    assert "cannot hold the document id 'a\\tb'" in ran.err, "it was found, and not shown"
+    assert "1 question in 'odd'" in ran.out
+    assert "collection 'odd' has no other chunk to ask about" in ran.err
+    facts = shell.run("golden", "check", "odd", "--json").json
+    assert (facts["queries"], facts["judgments"]) == (1, 1)
+
+
+def test_what_is_no_question_is_asked_again_and_each_judgment_is_kept(shell: Shell) -> None:
+    ran = shell.run(
+        *("golden", "new", "-c", "notes", "-o", "again", "--queries", "2", "--judge", "3"),
+        stdin=f"...\n{'w' * 301}\nWhat is told at length?\ny\n",
+    )
+    assert "a letter or a digit" in ran.err
+    assert "300 characters at most, got 301" in ran.err
+    assert (ran.code, "the input ended; what was answered is kept" in ran.err) == (1, True)
+    facts = shell.run("golden", "check", "again", "--json").json
+    assert (facts["queries"], facts["judgments"]) == (1, 2)
 
 
 def test_what_ends_in_the_middle_keeps_what_was_answered(shell: Shell) -> None:
@@ -80,6 +121,12 @@ def test_mistakes_exit_2_with_the_remedy(shell: Shell) -> None:
     missing = shell.run("golden", "new", "-c", "nowhere", "-o", "x")
     assert missing.code != 0
     assert "'nowhere' does not exist" in missing.err
+    assert not (shell.home / "x").exists()
+    shell.write("other/golden.json", '{"collection": "odd", "seed": 0}')
+    other = shell.run("golden", "new", "-c", "notes", "-o", "other")
+    assert (other.code, "collection 'odd', not 'notes'; give another" in other.err) == (2, True)
+    foreign = shell.run("golden", "new", "-c", "notes", "-o", "docs")
+    assert (foreign.code, "it holds 'd00.txt'; mend that" in foreign.err) == (2, True)
     nameless = shell.run(
         "golden", "new", "-c", "notes", "-o", "x", GATEWAY_LLM__URL="http://127.0.0.1:9/v1"
     )
@@ -101,7 +148,7 @@ def test_tuning_prints_what_it_chose_from_and_keeps_the_choice(shell: Shell) -> 
     chosen = dry.json["chosen"]["tuning"]["coarse_oversampling"]
     assert (before["coarse_oversampling"], after["coarse_oversampling"]) == (10.0, chosen)
     names = [info["name"] for info in shell.run("collections", "list", "--json").json]
-    assert names == ["notes"]
+    assert names == ["notes", "odd"]
     assert shell.run("collections", "tune", "notes", "--recall", "2").code == 2
     few = shell.run("collections", "tune", "notes", "-n", "30")
     assert (few.code, "too few" in few.err) == (2, True)

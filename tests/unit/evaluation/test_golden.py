@@ -11,6 +11,7 @@ import pytest
 from gateway.domain.documents import Document
 from gateway.errors import InvalidGoldenSet
 from gateway.evaluation.golden import GoldenSet
+from gateway.evaluation.qrels import HIGHEST
 from gateway.evaluation.spans import GoldSpan
 from tests.support.golden_sets import DOCUMENTS, QRELS, QUERIES, write_set
 
@@ -89,6 +90,28 @@ def test_without_a_header_the_first_line_is_a_judgment(tmp_path: Path) -> None:
     assert GoldenSet.load(folder).qrels["q1"]["otters"] == 2
 
 
+@pytest.mark.parametrize("grade", ["1_0", "+1", "٣", "²", "nan", "-inf", "1e3", "-", ""])
+def test_a_first_line_with_a_wrong_grade_is_no_header(grade: str, tmp_path: Path) -> None:
+    folder = write_set(tmp_path)
+    (folder / "qrels/test.tsv").write_text(f"q1\totters\t{grade}\nq2\tbees\t1\n", "utf-8")
+    with pytest.raises(InvalidGoldenSet, match=r"line 1: grade .* is not a whole number"):
+        GoldenSet.load(folder)
+
+
+@pytest.mark.parametrize("title", ["score", "relevance (0-2)", '"grade"', "Note"])
+def test_a_header_may_have_any_words(title: str, tmp_path: Path) -> None:
+    folder = write_set(tmp_path)
+    lines = (folder / "qrels/test.tsv").read_text("utf-8").splitlines(keepends=True)[1:]
+    (folder / "qrels/test.tsv").write_text(f"q\td\t{title}\n" + "".join(lines), "utf-8")
+    assert GoldenSet.load(folder).judgments == 4
+
+
+def test_grades_may_be_padded_and_reach_the_highest(tmp_path: Path) -> None:
+    rows = [("q1", "otters", " 0010000 "), ("q1", "bees", "00"), ("q2", "bees", "1 ")]
+    golden = GoldenSet.load(write_set(tmp_path, qrels=rows))
+    assert golden.qrels == {"q1": {"otters": HIGHEST, "bees": 0}, "q2": {"bees": 1}}
+
+
 def test_splits(tmp_path: Path) -> None:
     folder = write_set(tmp_path, split="dev")
     assert GoldenSet.load(folder).split == "dev"
@@ -143,6 +166,26 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a grade that is no whole number": (
         lambda at: write_set(at, qrels=[*QRELS, ("q4", "bees", "0.5")]),
         r"line 6: grade '0\.5' is not a whole number",
+    ),
+    "a grade that Python alone reads": (
+        lambda at: write_set(at, qrels=[*QRELS, ("q4", "bees", "1_0")]),
+        "line 6: grade '1_0' is not a whole number; write digits alone",
+    ),
+    "a grade with a sign": (
+        lambda at: write_set(at, qrels=[*QRELS, ("q4", "bees", "+1")]),
+        r"line 6: grade '\+1' is not a whole number",
+    ),
+    "a grade in other digits": (
+        lambda at: write_set(at, qrels=[*QRELS, ("q4", "bees", "٣")]),
+        "line 6: grade '٣' is not a whole number",
+    ),
+    "a grade that cannot be measured": (
+        lambda at: write_set(at, qrels=[*QRELS, ("q4", "bees", "10001")]),
+        "line 6: grade 10001 is above 10000, the highest .*; scale the grades down",
+    ),
+    "a grade of very many digits": (
+        lambda at: write_set(at, qrels=[*QRELS, ("q4", "bees", "9" * 5_000)]),
+        "line 6: grade 99999999999999999999 is above 10000",
     ),
     "a pair judged twice": (
         lambda at: write_set(at, qrels=[*QRELS, ("q1", "otters", "2")]),

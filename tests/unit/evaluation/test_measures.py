@@ -9,6 +9,7 @@ import pytest
 
 from gateway.errors import InvalidRequest
 from gateway.evaluation.measures import MEASURES, falling, means, measure, require_measure
+from gateway.evaluation.qrels import HIGHEST
 from gateway.evaluation.results import Ranked
 from tests.support.beir import golden_set
 from tests.support.golden_sets import ranking
@@ -53,7 +54,7 @@ def naive(grades: Mapping[str, int], ids: Sequence[str]) -> dict[str, float]:
     return values | {f"success@{k}": float(any(found[:k])) for k in (1, 5, 10)}
 
 
-@pytest.mark.parametrize("most", [1, 3], ids=["binary", "graded"])
+@pytest.mark.parametrize("most", [1, 3, HIGHEST], ids=["binary", "graded", "highest"])
 def test_every_measure_agrees_with_its_formula(most: int) -> None:
     qrels, rankings = made_up(60, 300, most)
     found = measure(qrels, rankings)

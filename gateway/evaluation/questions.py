@@ -1,0 +1,80 @@
+"""Questions of golden sets: what is one, and how it is found in a language model's answer."""
+
+import re
+from typing import Final
+
+from gateway.embedding.texts import require_text
+from gateway.errors import InvalidRequest
+
+LONGEST: Final = 300
+"""Characters of a question."""
+
+_THINKING: Final = r"think(?:ing)?|thought|reasoning"
+_THOUGHT: Final = re.compile(rf"</(?:{_THINKING})\s*>", re.IGNORECASE)
+_THINKS: Final = re.compile(rf"<(?:{_THINKING})\s*>", re.IGNORECASE)
+_FENCE: Final = re.compile(r"\s*(?:`{3,}|~{3,})\s*[\w+-]*\s*")
+_BOLD: Final = re.compile(r"\*\*(.+?)\*\*")
+_MARKER: Final = re.compile(r"(?:[-*+•–—]|#{1,6}|>|\(?\d{1,3}[.)])(?:\s+|$)")
+_LABEL: Final = re.compile(
+    r"(?:(?:sure[,.!]?\s+)?here(?:['’]s| is)\b[^:?]{0,80}"
+    r"|(?:search |user )?(?:question|query|q)\s*\d{0,3}\s*"
+    r"|(?:frage|вопрос|pregunta|domanda|pergunta|问题|質問)\s*)[:：]\s*",
+    re.IGNORECASE,
+)
+_AROUND: Final = ('""', "''", "``", "«»", "»«", "“”", "„“", "””", "‘’", "「」", "『』", "**", "__")
+
+
+def require_question(text: str) -> str:
+    """Return a question with single spaces between its words.
+
+    Raises:
+        InvalidRequest: it has no letter or digit, is too long, or is no text.
+    """
+    question = " ".join(text.split())
+    if not _says_something(question):
+        raise InvalidRequest("a question has a letter or a digit at least")
+    if len(question) > LONGEST:
+        raise InvalidRequest(f"a question has {LONGEST} characters at most, got {len(question)}")
+    return require_text(question, field="question")
+
+
+def find_question(answer: str) -> str:
+    """Return the first line of an answer that may be a question, without what models put around it.
+
+    That is thoughts, fences, list markers, bold, labels and quotes. Lines that end in a colon announce
+    something. Empty where there is no such line, or the thoughts do not end; cut between two words
+    where it is too long.
+    """
+    said = _THOUGHT.split(answer)[-1]
+    if _THINKS.search(said):
+        return ""
+    for line in said.replace("\x00", "").splitlines():
+        text = "" if _FENCE.fullmatch(line) else _bare(" ".join(line.split()))
+        if _says_something(text) and not text.endswith((":", "：")):
+            return _cut(text)
+    return ""
+
+
+def _bare(text: str) -> str:
+    """Take off what stands around a question, layer by layer."""
+    before = None
+    while text != before:
+        before = text
+        text = _BOLD.sub(r"\1", text).removeprefix("**").removesuffix("**").strip()
+        for begin in (_MARKER, _LABEL):
+            found = begin.match(text)
+            text = text[found.end() :] if found else text
+        inner, ends = text[1:-1], text[:1] + text[-1:]
+        text = inner if ends in _AROUND and not set(ends) & set(inner) else text
+    return text
+
+
+def _cut(text: str) -> str:
+    if len(text) <= LONGEST:
+        return text
+    head, blank, _ = text[: LONGEST + 1].rpartition(" ")
+    return head if blank else text[:LONGEST]
+
+
+def _says_something(text: str) -> bool:
+    return any(char.isalnum() for char in text)

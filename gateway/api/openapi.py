@@ -20,9 +20,9 @@ from gateway import __version__
 from gateway.api.exceptions import PROBLEM_JSON
 from gateway.api.guards import PUBLIC
 from gateway.api.operations import DOC, REFS, SPACE_HEADER, Content, Operation, ref
+from gateway.schemas.filters import FILTER_SCHEMA
 from gateway.schemas.openai import OpenAIError
 from gateway.schemas.problems import Problem
-from gateway.schemas.search import FILTER_SCHEMA
 
 ERRORS: Final = {
     400: "The request cannot be served as it is; `field` and `index` say where",

@@ -5,12 +5,9 @@ the disk itself, and several writers share one flush.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
-
-import numpy as np
 
 from gateway.domain.collections import (
     CollectionInfo,
@@ -27,21 +24,19 @@ from gateway.domain.search import (
     Filter,
     Hit,
     HybridQuery,
-    LexicalQuery,
     Pass,
-    StageScore,
     StoreQuery,
 )
 from gateway.errors import CollectionNotFound, UpstreamError
 from gateway.events import Sink, discard
 from gateway.ports import Health
-from gateway.vectorstores.conditions import compile_filter, optional_filter, wants_acorn
+from gateway.vectorstores.conditions import compile_filter, optional_filter
 from gateway.vectorstores.edge_launch import SERVICE, WorkerOptions
+from gateway.vectorstores.edge_messages import hit_of, request_of, stored_of
 from gateway.vectorstores.edge_process import EdgeProcess
 from gateway.vectorstores.edge_wire import pack_ids
-from gateway.vectorstores.payload import to_hit, to_stored
 from gateway.vectorstores.points import require_hits, require_query, to_points
-from gateway.vectorstores.ranking import DENSE, HYBRID, LEXICAL, engine_threshold, page
+from gateway.vectorstores.ranking import DENSE, HYBRID, LEXICAL, page
 from gateway.vectorstores.schema import spec_from_json, spec_to_json
 from gateway.vectorstores.tuning import INDEX_FROM
 
@@ -167,7 +162,7 @@ class EdgeStore:
         rows = await self._process.call(
             "get", name=name, ids=pack_ids(ids), with_vectors=with_vectors
         )
-        found = {stored.id: stored for stored in map(_stored, rows)}
+        found = {stored.id: stored for stored in map(stored_of, rows)}
         return [found[key] for key in ids if key in found]
 
     async def scroll(
@@ -185,7 +180,7 @@ class EdgeStore:
                 with_vectors=with_vectors,
             )
             for row in rows:
-                yield _stored(row)
+                yield stored_of(row)
             if after is None:
                 return
 
@@ -196,7 +191,7 @@ class EdgeStore:
     async def query(self, name: str, query: StoreQuery) -> list[Hit]:
         spec = await self.spec(name)
         asked = require_query(spec, query)
-        request = _request(spec, asked)
+        request = request_of(spec, asked)
         if isinstance(asked, HybridQuery):
             hits = await self._ask(name, HYBRID, request, asked.passes)
             return require_hits(name, query.space, hits)
@@ -214,7 +209,7 @@ class EdgeStore:
         """Return the hits of one call; of several for a page, the last one's passes count."""
         rows, told = await self._process.call("query", name=name, kind=kind, asked=request)
         passes[:] = [Pass(*each) for each in told]
-        return [_hit(row) for row in rows]
+        return [hit_of(row) for row in rows]
 
     def has_words(self, lexical: Lexical, text: str) -> bool:
         # the tokeniser alone, which needs no engine: the worker is not asked
@@ -233,50 +228,3 @@ class EdgeStore:
 
     async def aclose(self) -> None:
         await self._process.aclose()
-
-
-def _request(spec: CollectionSpec, query: StoreQuery) -> dict[str, Any]:
-    """Return a query as the worker reads it."""
-    if isinstance(query, HybridQuery):
-        fusion = query.fusion
-        return {
-            **_request(spec, query.nearest),
-            **_paging(query),
-            "text": query.text,
-            "candidates": query.candidates,
-            "threshold": query.score_threshold,
-            "fusion": {"method": fusion.method.value, "k": fusion.k, "weights": fusion.weights},
-        }
-    common = {
-        "where": optional_filter(query.where, spec),
-        "threshold": engine_threshold(query.score_threshold),
-        "with_vectors": query.with_vectors,
-        "explain": isinstance(query, DenseQuery) and query.explain,
-    }
-    if isinstance(query, LexicalQuery):
-        return {**common, "text": query.text}
-    return {
-        **common,
-        "vector": query.vector.tobytes(),
-        "exact": query.exact,
-        "acorn": wants_acorn(query.where),
-        "coarse": None if query.coarse is None else max(query.coarse, query.offset + query.limit),
-    }
-
-
-def _paging(query: StoreQuery) -> dict[str, int]:
-    return {"limit": query.limit, "offset": query.offset}
-
-
-def _hit(row: Any) -> Hit:
-    key, score, payload, vector, stages = row
-    found = to_hit(UUID(bytes=key), payload, score)
-    values = None if vector is None else np.frombuffer(vector, np.float32)
-    told = tuple(StageScore(*each) for each in stages)
-    return replace(found, vector=values, stages=told) if told or values is not None else found
-
-
-def _stored(row: Any) -> StoredChunk:
-    key, payload, vector = row
-    values = None if vector is None else np.frombuffer(vector, np.float32)
-    return to_stored(UUID(bytes=key), payload, values)

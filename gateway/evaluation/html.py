@@ -78,7 +78,7 @@ def _pictures(report: Report) -> str:
     runs, edge = report.runs, frontier(report.runs)
     drawn = [figure(intervals(runs), f"{PRIMARY} of each run", "with its 95 % interval")]
     if len({run.index.searched_bytes for run in runs}) > 1:
-        told = "the line joins the runs that no other one beats in both"
+        told = "named are the runs that no other one beats in both"
         drawn.append(figure(quality_against_bytes(runs, edge), "Quality against bytes", told))
     for one in report.comparisons:
         if one.metric == PRIMARY:

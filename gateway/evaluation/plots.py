@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
-from math import log2
+from math import ceil, log2
 from typing import Final, TypeAlias
 
 from gateway.evaluation.results import PRIMARY, Interval, Run
@@ -13,18 +13,22 @@ Place: TypeAlias = Callable[[float], float]
 
 _ROW: Final = 34
 _TEXT: Final = 170
+_NAME: Final = 28
+"""Characters of a run's name that fit beside its bar."""
+_STEPS: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
+_MOST_STEPS: Final = 6
 
 
 def quality_against_bytes(runs: Sequence[Run], frontier: Sequence[str]) -> str:
     """Each run as a dot: bytes that a search looks through to the right, nDCG@10 upwards.
 
-    The line joins the runs that no other one beats.
+    The runs that no other one beats are named, and joined by a line.
     """
     sizes = [log2(max(1, run.index.searched_bytes)) for run in runs]
     low, high = min(sizes) - 0.5, max(sizes) + 0.5
     values = [run.metrics[PRIMARY] for run in runs]
-    margin = max(0.01, (max(values) - min(values)) * 0.15)
-    bottom, top = min(values) - margin, max(values) + margin
+    steps = _steps(min(values), max(values))
+    bottom, top = steps[0], steps[-1]
 
     def x(size: float) -> float:
         return LEFT + (size - low) / (high - low) * (WIDTH - LEFT - RIGHT)
@@ -32,7 +36,7 @@ def quality_against_bytes(runs: Sequence[Run], frontier: Sequence[str]) -> str:
     def y(value: float) -> float:
         return HEIGHT - BOTTOM - (value - bottom) / (top - bottom) * (HEIGHT - TOP - BOTTOM)
 
-    parts = [*_bytes_ticks(low, high, x), *_value_ticks(bottom, top, y)]
+    parts = [*_bytes_ticks(low, high, x), *_value_ticks(steps, y)]
     places = {
         run.name: (x(size), y(value)) for run, size, value in zip(runs, sizes, values, strict=True)
     }
@@ -48,7 +52,28 @@ def quality_against_bytes(runs: Sequence[Run], frontier: Sequence[str]) -> str:
             f'<circle class="{kind}" cx="{px:.1f}" cy="{py:.1f}" r="5">'
             f"<title>{escape(told)}</title></circle>"
         )
+        if kind == "good":
+            parts.append(tick(px, py - 10, escape(run.name[:_NAME]), _anchor(px)))
     return picture(WIDTH, HEIGHT, parts, "Quality against bytes")
+
+
+def _anchor(px: float) -> str:
+    """Where a name is held, so that it stays inside the picture."""
+    if px < LEFT + _TEXT / 2:
+        return "start"
+    return "end" if px > WIDTH - RIGHT - _TEXT / 2 else "middle"
+
+
+def _steps(low: float, high: float) -> list[float]:
+    """Round values from 0 to 1 that reach around all others, six at most."""
+    found: list[float] = []
+    for step in _STEPS:
+        last = min(ceil(high / step + 0.25), round(1 / step))
+        first = max(0, min(int(low / step), last - 2))
+        found = [number * step for number in range(first, last + 1)]
+        if len(found) <= _MOST_STEPS:
+            break
+    return found
 
 
 def intervals(runs: Sequence[Run]) -> str:
@@ -65,7 +90,7 @@ def intervals(runs: Sequence[Run]) -> str:
         spread: Interval = run.intervals[PRIMARY]
         value = run.metrics[PRIMARY]
         parts += [
-            tick(_TEXT - 10, at + 17, escape(run.name[:28]), "end"),
+            tick(_TEXT - 10, at + 17, escape(run.name[:_NAME]), "end"),
             f'<rect class="good" x="{_TEXT}" y="{at + 5}" width="{x(value) - _TEXT:.1f}" '
             'height="18" rx="2"/>',
             f'<line class="whisker" x1="{x(spread.low):.1f}" x2="{x(spread.high):.1f}" '
@@ -109,7 +134,7 @@ def reliability(scores: Sequence[float], probabilities: Sequence[float]) -> str:
     def y(probability: float) -> float:
         return HEIGHT - BOTTOM - probability * (HEIGHT - TOP - BOTTOM)
 
-    parts = list(_value_ticks(0.0, 1.0, y))
+    parts = list(_value_ticks((0.0, 0.25, 0.5, 0.75, 1.0), y))
     for score in (low, (low + high) / 2, high):
         parts.append(tick(x(score), HEIGHT - BOTTOM + 18, f"{score:.3g}", "middle"))
     pairs = zip(scores, probabilities, strict=True)
@@ -125,8 +150,7 @@ def _bytes_ticks(low: float, high: float, x: Place) -> Iterator[str]:
     yield tick((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "bytes a chunk that are searched", "middle")
 
 
-def _value_ticks(bottom: float, top: float, y: Place) -> Iterator[str]:
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        value = bottom + share * (top - bottom)
+def _value_ticks(steps: Sequence[float], y: Place) -> Iterator[str]:
+    for value in steps:
         yield across("grid", y(value))
         yield tick(LEFT - 8, y(value) + 4, f"{value:.3f}".rstrip("0").rstrip("."), "end")

@@ -1,7 +1,10 @@
 """The recommendation: the fewest bytes that are good enough, and the reason."""
 
+import re
+
 import pytest
 
+from gateway.evaluation.plots import quality_against_bytes
 from gateway.evaluation.recommend import frontier, recommend
 from gateway.evaluation.results import Run
 from tests.support.golden_sets import made_run
@@ -80,3 +83,23 @@ def test_the_frontier_holds_what_nothing_beats() -> None:
     same_bytes = made_run("hybrid 256", {"q1": 0.695, "q2": 0.695}, searched=1024)
     found = frontier([*runs(), beaten, same_bytes])
     assert found == ("dense 128", "hybrid 256", "dense 512", "dense 768")
+
+
+@pytest.mark.parametrize("values", [(0.2646, 0.9739), (0.99, 1.0), (0.0, 0.004), (0.7, 0.7)])
+def test_the_picture_names_the_frontier_on_a_scale_of_round_figures(
+    values: tuple[float, float],
+) -> None:
+    few, many = (
+        made_run(f"run {size}", {"q": value}, size=size, searched=size)
+        for size, value in zip((128, 512), values, strict=True)
+    )
+    edge = frontier([few, many])
+    drawn = quality_against_bytes([few, many], edge)
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", drawn)
+    scale = [float(word) for word in words if re.fullmatch(r"[01](\.\d+)?", word)]
+    assert [word for word in words if word.startswith("run")] == [
+        name for name in ("run 128", "run 512") if name in edge
+    ]
+    assert min(scale) <= min(values)
+    assert max(values) <= max(scale) <= 1
+    assert all(len(f"{figure:g}") <= 4 for figure in scale)

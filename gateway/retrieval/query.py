@@ -120,12 +120,12 @@ class Query:
 
     @property
     def reach(self) -> int:
-        """Hits (or documents, where grouped) that the page depends on: whole reads of a reranker."""
-        if self.rerank is None:
+        """Hits (or documents, where grouped) that the page depends on: whole parts of a reranker."""
+        if self.rerank is None or (self.group is not None and not self.offset):
             return self.wanted
-        if self.group is None:
-            return self.read * -(-self.wanted // self.read)
-        return self.read * (1 + -(-self.offset // self.read)) if self.offset else self.limit
+        if self.group is not None:
+            return self.wanted + self.limit
+        return self.read * -(-self.wanted // self.read)
 
     @property
     def depth(self) -> int:

@@ -24,41 +24,51 @@ from gateway.retrieval.query import Ask, Mode, Query, Stage, noted
 
 MOST_CANDIDATES: Final = 10_000
 """How deep a search looks for further documents before it answers with what it has."""
+_FURTHER: Final = 4
+"""How much deeper each further look goes."""
 
 
 def retrieve(store: VectorStore) -> Stage:
     """Best chunks by the query's mode; with grouping, as many as needed to fill the page."""
 
     async def stage(query: Query, _hits: Sequence[Hit]) -> Sequence[Hit]:
-        limit = min(query.depth, MOST_CANDIDATES)
+        name = query.mode.value if len(query.asks) == 1 else "queries"
+        found, limit = _Found(store, query), min(query.depth, MOST_CANDIDATES)
         while True:
-            hits = await _found(store, query, limit)
+            hits = await found.first(limit)
             exhausted = len(hits) < limit or limit >= MOST_CANDIDATES
             documents = len({hit.chunk.document_id for hit in hits})
             if query.group is None or exhausted or documents >= query.reach:
-                return hits
-            limit = min(limit * 4, MOST_CANDIDATES)
+                return noted(name, hits)
+            limit = min(limit * _FURTHER, MOST_CANDIDATES)
 
     return stage
 
 
-async def _found(store: VectorStore, query: Query, limit: int) -> list[Hit]:
-    """Return the first hits; those behind the query's width come from wider rankings.
+class _Found:
+    """The hits of one search as far as they were asked for.
 
     A wider ranking would order the first hits anew, and pages would repeat some and hide others: so
-    it only appends those that no narrower one had.
+    those behind the query's width are appended from wider rankings, where no narrower one had them.
     """
-    found: dict[UUID, Hit] = {}
-    steady = len(query.asks) == 1 and query.mode is not Mode.HYBRID and query.coarse is None
-    width = limit if steady else min(query.width, MOST_CANDIDATES)
-    while True:
-        more = await _ranking(store, query, min(limit, width), width)
-        for hit in more:
-            found.setdefault(hit.id, hit)
-        if len(found) >= limit or len(more) < width or width >= MOST_CANDIDATES:
-            name = query.mode.value if len(query.asks) == 1 else "queries"
-            return noted(name, list(found.values())[:limit])
-        width = min(2 * width, MOST_CANDIDATES)
+
+    def __init__(self, store: VectorStore, query: Query) -> None:
+        self._store, self._query = store, query
+        steady = not query.fuses and query.coarse is None
+        self._width = MOST_CANDIDATES if steady else min(query.width, MOST_CANDIDATES)
+        self._hits: dict[UUID, Hit] = {}
+
+    async def first(self, limit: int) -> list[Hit]:
+        """Return the first so many hits, fewer where there are no more."""
+        while True:
+            asked = min(limit, self._width)
+            more = await _ranking(self._store, self._query, asked, self._width)
+            for hit in more:
+                self._hits.setdefault(hit.id, hit)
+            last = len(more) < self._width or self._width >= MOST_CANDIDATES
+            if len(self._hits) >= limit or last:
+                return list(self._hits.values())[:limit]
+            self._width = min(_FURTHER * self._width, MOST_CANDIDATES)
 
 
 async def _ranking(store: VectorStore, query: Query, limit: int, width: int) -> list[Hit]:
@@ -78,8 +88,9 @@ async def _ranking(store: VectorStore, query: Query, limit: int, width: int) -> 
     stages: dict[object, tuple[StageScore, ...]] = {}
     for number, hits in enumerate(lists, start=1):
         for rank, hit in enumerate(hits, start=1):
+            own = [replace(each, stage=f"{each.stage} {number}") for each in hit.stages]
             told = StageScore(f"{query.mode.value} {number}", hit.score, rank)
-            stages[hit.id] = (*stages.get(hit.id, ()), told)
+            stages[hit.id] = (*stages.get(hit.id, ()), *own, told)
     fused = ranked(
         replace(first[key], score=score, stages=stages[key]) for key, score in scores.items()
     )

@@ -28,8 +28,10 @@ def rerank(reranker: Reranker) -> Stage:
     async def stage(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
         if query.rerank is None or not hits:
             return hits
-        parts = _parts(query, hits)
+        before, parts = _parts(query, hits)
         pool = [hit for part in parts for hit in part]
+        if not pool:
+            return []
         try:
             scores = await reranker.rerank(query.asks[0].text, [_passage(hit) for hit in pool])
         except GatewayError as exc:
@@ -41,7 +43,8 @@ def rerank(reranker: Reranker) -> Stage:
         scored = iter([replace(hit, score=s) for hit, s in zip(pool, scores, strict=True)])
         ordered = [hit for part in parts for hit in ranked(islice(scored, len(part)))]
         least = query.score_threshold
-        return noted(RERANK, [hit for hit in ordered if least is None or hit.score >= least])
+        kept = [hit for hit in ordered if least is None or hit.score >= least]
+        return noted(RERANK, [*before, *kept])
 
     return stage
 
@@ -53,25 +56,37 @@ def _skipped(query: Query, error: GatewayError) -> str:
     return f"{text}, and score_threshold, which is meant for the reranker's scores, was not held"
 
 
-def _parts(query: Query, hits: Sequence[Hit]) -> list[Sequence[Hit]]:
-    """Part the hits as a reranker orders them: the same parts, whichever page is asked for.
+def _parts(query: Query, hits: Sequence[Hit]) -> tuple[Sequence[Hit], list[Sequence[Hit]]]:
+    """Return hits of earlier pages, which nobody reads, and the parts that a reranker orders.
 
-    In the first are the best hits, and of further documents the best one until they fill the first
-    page. With a threshold it is the only one: what a worse part held would not show where it ends.
+    They are the same parts, whichever page is asked for. With a threshold there is only the first:
+    what a worse part held would not show where it ends.
+    """
+    size = query.read
+    if query.group is not None:
+        return (), _parts_of_documents(query, hits)
+    if query.score_threshold is not None:
+        return (), [hits[:size]]
+    start = 0 if query.mmr is not None else query.offset // size * size
+    return hits[:start], [hits[at : at + size] for at in range(start, query.wanted, size)]
+
+
+def _parts_of_documents(query: Query, hits: Sequence[Hit]) -> list[Sequence[Hit]]:
+    """Part the hits so that the first part fills the first page, and each further one a page.
+
+    In the first are the best hits, and of further documents the best one until they are enough; in
+    the others the best hit of each document.
     """
     first, rest = hits[: query.read], hits[query.read :]
-    covered = len(first)
-    if query.group is not None:
-        documents = {hit.chunk.document_id for hit in first}
-        rest = _further(documents, rest)
-        filling = max(0, query.limit - len(documents))
-        covered = len(documents) + len(rest[:filling])
-        first, rest = [*first, *rest[:filling]], rest[filling:]
-    parts = [first]
-    while covered < query.wanted and rest and query.score_threshold is None:
-        parts.append(rest[: query.read])
-        covered, rest = covered + len(parts[-1]), rest[query.read :]
-    return parts
+    documents = {hit.chunk.document_id for hit in first}
+    further = _further(documents, rest)
+    filling = max(0, query.limit - len(documents))
+    parts = [[*first, *further[:filling]]]
+    covered, further = len(documents) + len(further[:filling]), further[filling:]
+    while covered < query.wanted and further and query.score_threshold is None:
+        parts.append(further[: query.limit])
+        covered, further = covered + len(parts[-1]), further[query.limit :]
+    return list(parts)
 
 
 def _further(documents: Collection[str], hits: Sequence[Hit]) -> list[Hit]:
@@ -94,7 +109,7 @@ async def diversify(query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
 
     Those that are left over follow in their order.
     """
-    if query.mmr is None or not hits:
+    if query.mmr is None or not hits or (query.group is None and query.offset >= query.pool):
         return hits
     held = [(hit, hit.vector) for hit in hits[: query.pool] if hit.vector is not None]
     scores = [hit.score for hit, _ in held]

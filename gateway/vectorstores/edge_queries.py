@@ -29,16 +29,16 @@ from gateway.vectorstores.ranking import (
     LEXICAL,
     MAX_FETCH,
     SLACK,
-    first_pass,
+    FirstPass,
     halves_of,
     settled,
 )
 
-Found = tuple[bytes, float, Any, bytes | None, Sequence[tuple[str, float, int]]]
+Score = tuple[str, float, int]
+"""What a pass thought of a hit: its name, score and rank."""
+Found = tuple[bytes, float, Any, bytes | None, Sequence[Score]]
 """A hit on its way out: id, score, payload, vector when asked for, and stages with score and rank."""
 Ranking = list[tuple[UUID, float]]
-Left = dict[UUID, tuple[str, float, int]]
-"""What a pass over short vectors left, and thought of it; None: the engine makes that pass itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +75,25 @@ class Asker:
         with_vector = [VECTOR_NAME] if asked["with_vectors"] else False
         records = self.shard.retrieve([key for key, _ in page], True, with_vector)
         whole = {_key(record): record for record in records}
-        stages = _stages(halves, left or {})
+        stages = _stages(halves, left, [key for key, _ in page])
         return [
             (key.bytes, score, whole[key].payload, _vector(whole[key]), stages[key])
             for key, score in page
             if key in whole
         ]
 
-    def _first_pass(self, kind: str, asked: Mapping[str, Any]) -> Left | None:
+    def _first_pass(self, kind: str, asked: Mapping[str, Any]) -> FirstPass | None:
         """Look through the short vectors by itself, where a query is to be explained."""
         if kind != DENSE or asked["coarse"] is None or not asked["explain"]:
             return None
         started = time.perf_counter()
         where = None if asked["where"] is None else to_edge_filter(asked["where"])
         hits = self.shard.query(qe.QueryRequest(filter=where, **self._short(asked)))
-        told = first_pass((_key(hit), hit.score) for hit in hits)
-        self.passes.append(Pass(COARSE, 0, len(told), time.perf_counter() - started))
-        return {key: (score.stage, score.score, score.rank) for key, score in told.items()}
+        left = FirstPass([_key(hit) for hit in hits], [hit.score for hit in hits])
+        self.passes.append(Pass(COARSE, 0, len(left), time.perf_counter() - started))
+        return left
 
-    def _ranked(self, kind: str, asked: Mapping[str, Any], left: Left | None) -> Ranking:
+    def _ranked(self, kind: str, asked: Mapping[str, Any], left: FirstPass | None) -> Ranking:
         """Return the candidates of one half, ties in order of id, whole at the end too."""
         wanted = asked["candidates"]
         limit = wanted + SLACK
@@ -107,14 +107,20 @@ class Asker:
         return []
 
     def _request(
-        self, kind: str, asked: Mapping[str, Any], limit: int, left: Left | None, *, whole: bool
+        self,
+        kind: str,
+        asked: Mapping[str, Any],
+        limit: int,
+        left: FirstPass | None,
+        *,
+        whole: bool,
     ) -> qe.QueryRequest | None:
         """Return the engine's request; None when there is nothing to look for."""
         where = None if asked["where"] is None else to_edge_filter(asked["where"])
         if kind == LEXICAL:
             parts = self._lexical(asked)
         elif left is not None:
-            where = qe.Filter(must=[qe.HasIdCondition(set(left))])
+            where = qe.Filter(must=[qe.HasIdCondition(set(left.keys))])
             parts = self._full(asked) if left else None
         else:
             parts = self._dense(asked, where)
@@ -159,12 +165,21 @@ class Asker:
         return {"query": qe.Query.Nearest(sparse, using=SPARSE_NAME)}
 
 
-def _stages(halves: Mapping[str, Ranking], left: Left) -> dict[UUID, list[tuple[str, float, int]]]:
-    stages = {key: [told] for key, told in left.items()}
+def _stages(
+    halves: Mapping[str, Ranking], left: FirstPass | None, keys: Sequence[UUID]
+) -> dict[UUID, list[Score]]:
+    """Return what each pass thought of the hits of a page."""
+    stages = {key: [_told(left, key)] if left and key in left else [] for key in keys}
     for kind, ranking in halves.items():
         for rank, (key, score) in enumerate(ranking, start=1):
-            stages.setdefault(key, []).append((kind, score, rank))
+            if key in stages:
+                stages[key].append((kind, score, rank))
     return stages
+
+
+def _told(left: FirstPass, key: UUID) -> Score:
+    told = left.told(key)
+    return told.stage, told.score, told.rank
 
 
 def _fusion(asked: Mapping[str, Any]) -> Fusion:
@@ -172,9 +187,9 @@ def _fusion(asked: Mapping[str, Any]) -> Fusion:
     return Fusion(FusionMethod(asked["method"]), asked["k"], (first, second))
 
 
-def _found(hit: qe.ScoredPoint, left: Left | None) -> Found:
+def _found(hit: qe.ScoredPoint, left: FirstPass | None) -> Found:
     key = _key(hit)
-    stages = [left[key]] if left else []
+    stages = [_told(left, key)] if left else []
     return key.bytes, hit.score, hit.payload, _vector(hit), stages
 
 

@@ -1,7 +1,7 @@
 """One collection of the store in memory: exact search in numpy, the oracle of the contract suite."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -19,7 +19,6 @@ from gateway.domain.search import (
     HybridQuery,
     LexicalQuery,
     Pass,
-    StageScore,
     StoreQuery,
 )
 from gateway.domain.vectors import Vector, shorten
@@ -31,7 +30,7 @@ from gateway.vectorstores.ranking import (
     DENSE,
     LEXICAL,
     SCORE_STEP,
-    first_pass,
+    FirstPass,
     fused,
     halves_of,
     settle,
@@ -84,10 +83,10 @@ class MemoryCollection:
 
     def _nearest(self, query: DenseQuery) -> list[Hit]:
         ids = self.matching(query.where)
-        told: Mapping[UUID, StageScore] = {}
+        left: FirstPass | None = None
         if query.coarse is not None:
-            told = self._coarse(ids, query, query.coarse)
-            ids = list(told)
+            left = self._coarse(ids, query, query.coarse)
+            ids = left.keys
         if not ids:
             return []
         rows = np.stack([self.points[key].vector for key in ids])
@@ -98,20 +97,21 @@ class MemoryCollection:
         # matmul sums by blocks, so equal rows may differ in the last bit: sum the few again by row
         exact = (rows[near].astype(np.float64) * query.vector).sum(axis=1)
         found = [self._hit(ids[i], s) for i, s in zip(near.tolist(), exact.tolist(), strict=True)]
-        if query.explain and told:
-            found = [replace(hit, stages=(told[hit.id],)) for hit in found]
+        if query.explain and left is not None:
+            found = [replace(hit, stages=(left.told(hit.id),)) for hit in found]
         return settle(found, query.score_threshold)
 
-    def _coarse(self, ids: list[UUID], query: DenseQuery, keep: int) -> dict[UUID, StageScore]:
+    def _coarse(self, ids: Sequence[UUID], query: DenseQuery, keep: int) -> FirstPass:
         """Return the candidates that a first pass over the short vectors leaves."""
         started, size = time.perf_counter(), self.spec.coarse
-        left: dict[UUID, StageScore] = {}
+        left = FirstPass((), ())
         if ids and size is not None:
             rows = shorten(np.stack([self.points[key].vector for key in ids]), size)
             scores: list[float] = (rows @ shorten(query.vector[np.newaxis, :], size)[0]).tolist()
             best: list[int] = np.argsort(-np.array(scores), kind="stable").tolist()
             keep = max(keep, query.offset + query.limit)
-            left = first_pass((ids[i], scores[i]) for i in best[:keep])
+            best = best[:keep]
+            left = FirstPass([ids[i] for i in best], [scores[i] for i in best])
         if query.explain:
             query.passes.append(Pass(COARSE, 0, len(left), time.perf_counter() - started))
         return left

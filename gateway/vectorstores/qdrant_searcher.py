@@ -17,7 +17,7 @@ from gateway.vectorstores.ranking import (
     COARSE,
     DENSE,
     LEXICAL,
-    first_pass,
+    FirstPass,
     fused,
     halves_of,
     page,
@@ -55,14 +55,14 @@ class QdrantSearcher:
         started = time.perf_counter()
         call = partial(self._client.query_points, spec.name, with_payload=False)
         first = queries.first_pass(spec, query, tuned=self._tuned) or {}
-        left = (await self._reads("query", spec.name, partial(call, **first))).points
-        told = first_pass((UUID(str(point.id)), point.score) for point in left)
-        query.passes.append(Pass(COARSE, 0, len(told), time.perf_counter() - started))
-        if not told:
+        points = (await self._reads("query", spec.name, partial(call, **first))).points
+        left = FirstPass([UUID(str(p.id)) for p in points], [p.score for p in points])
+        query.passes.append(Pass(COARSE, 0, len(left), time.perf_counter() - started))
+        if not left:
             return []
-        request = queries.among(spec, query, told)
+        request = queries.among(spec, query, left.keys)
         hits = await page(query, partial(self._fetch, spec.name, request))
-        return [replace(hit, stages=(told[hit.id],)) for hit in hits]
+        return [replace(hit, stages=(left.told(hit.id),)) for hit in hits]
 
     async def _fused(self, spec: CollectionSpec, query: HybridQuery) -> list[Hit]:
         """Let the engine fuse where nobody asks what the halves thought and both weigh the same."""

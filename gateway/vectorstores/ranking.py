@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
+import numpy as np
+
 from gateway.domain.fusion import fuse
 from gateway.domain.search import Hit, HybridQuery, Pass, StageScore, ranked
 
@@ -71,10 +73,27 @@ def settled(pairs: Iterable[tuple[UUID, float]]) -> list[tuple[UUID, float]]:
     return sorted(rounded, key=lambda pair: (-pair[1], pair[0].int))
 
 
-def first_pass(pairs: Iterable[tuple[UUID, float]]) -> dict[UUID, StageScore]:
-    """Return what a pass over short vectors thought of each chunk that it left."""
-    ranks = enumerate(settled(pairs), start=1)
-    return {key: StageScore(COARSE, score, rank) for rank, (key, score) in ranks}
+class FirstPass:
+    """The chunks that a pass over short vectors left; told of only those that are asked for."""
+
+    def __init__(self, keys: Sequence[UUID], scores: Sequence[float]) -> None:
+        self.keys = keys
+        self._scores = np.round(np.asarray(scores, np.float64), SCORE_DIGITS)
+        self._places = {key: place for place, key in enumerate(keys)}
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __contains__(self, key: UUID) -> bool:
+        return key in self._places
+
+    def told(self, key: UUID) -> StageScore:
+        """Return score and rank of one that it left: ties by id, as everywhere."""
+        score = self._scores[self._places[key]]
+        before = int(np.count_nonzero(self._scores > score))
+        alike = np.flatnonzero(self._scores == score).tolist()
+        before += sum(self.keys[place].int < key.int for place in alike)
+        return StageScore(COARSE, float(score), before + 1)
 
 
 def halves_of(first: Sequence[Pass], hits: Sequence[int], seconds: Sequence[float]) -> list[Pass]:

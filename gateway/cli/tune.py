@@ -17,6 +17,7 @@ from gateway.cli.common import (
     read_settings,
     run,
     runtime_of,
+    warn,
 )
 from gateway.domain.collections import Quantization
 from gateway.errors import InvalidRequest
@@ -84,6 +85,11 @@ def tune(
                 )
 
     report = run(main)
+    if kinds and not report.indexed:
+        warn(
+            f"--quantization {', '.join(kind.value for kind in kinds)} could not be tried: "
+            f"{report.points} chunks are too few for an index; ingest more, or take more --points"
+        )
     if as_json:
         print_json(_facts(report, kept=not dry_run))
     else:

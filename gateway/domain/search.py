@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from gateway.domain.documents import Chunk
@@ -127,6 +127,10 @@ class LexicalQuery:
     with_vectors: bool = False
 
 
+RANK_CONSTANT: Final = 60
+"""k of reciprocal rank fusion, as its authors had it."""
+
+
 class FusionMethod(StrEnum):
     """How the ranks or scores of several searches become one."""
 
@@ -142,7 +146,7 @@ class Fusion:
     """
 
     method: FusionMethod = FusionMethod.RRF
-    k: int = 60
+    k: int = RANK_CONSTANT
     weights: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:

@@ -57,8 +57,9 @@ class Trial:
 class TuningReport:
     """All trials, exact search first, and the one `chosen`: the fastest that reaches the recall.
 
-    `chosen` is None where no trial reaches it. `indexed` says whether the collection is large enough
-    for an index; below, every search is exact but for the first pass over short vectors.
+    `chosen` is None where no trial reaches it. `indexed` says whether the copy is large enough for an
+    index; below, every search is exact but for the first pass over short vectors, no other kind of
+    quantisation is tried, and the collection's own is kept.
     """
 
     collection: str
@@ -117,7 +118,8 @@ class Measuring:
     ) -> list[Trial]:
         """Search with one kind of quantisation, wider and wider until the recall is reached."""
         trials: list[Trial] = []
-        for tuning in _ways(kind, coarse=self._spec.coarse is not None, indexed=indexed):
+        base = Tuning(quantization=kind) if indexed else self._spec.tuning
+        for tuning in _ways(base, coarse=self._spec.coarse is not None, indexed=indexed):
             self._say(f"trying {kind.value}, {_width(self._spec, tuning)}")
             spec = await self._store.amend(replace(self._spec, tuning=tuning))
             if not trials and indexed:
@@ -160,13 +162,12 @@ class Measuring:
         return found[skipped:], median(times[skipped:])
 
 
-def _ways(kind: Quantization, *, coarse: bool, indexed: bool) -> Iterator[Tuning]:
-    """Return ways to search, from the cheapest to the widest."""
-    base = Tuning(quantization=kind)
+def _ways(base: Tuning, *, coarse: bool, indexed: bool) -> Iterator[Tuning]:
+    """Return ways to search, from the cheapest to the widest; without an index only `coarse` counts."""
     ways = [base]
     if coarse:
         ways = [replace(base, coarse_oversampling=each) for each in COARSE_OVERSAMPLINGS]
-    elif indexed and kind is not Quantization.NONE:
+    elif indexed and base.quantization is not Quantization.NONE:
         ways = [replace(base, oversampling=each) for each in OVERSAMPLINGS]
     yield from ways
     if indexed:

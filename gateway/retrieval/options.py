@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from gateway.domain.collections import CollectionSpec, require_lexical
-from gateway.domain.search import Filter, Fusion
+from gateway.domain.search import RANK_CONSTANT, Filter, Fusion, FusionMethod
 from gateway.embedding.profile import Task
 from gateway.errors import InvalidRequest
 from gateway.ports import Reranker
@@ -131,12 +131,26 @@ def query_of(
         explain=options.explain,
         task=options.task,
     )
-    usual = replace(Fusion(), k=options.fusion.k) if len(asks) > 1 else Fusion()
-    if query.mode is not Mode.HYBRID and options.fusion != usual:
-        query.warnings.append(
-            f"fusion is of hybrid searches and was not used: this one is {query.mode.value}"
-        )
-    return query
+    return replace(query, fusion=_fusion(query))
+
+
+def _fusion(query: Query) -> Fusion:
+    """Return how rankings are fused; what of it is not used is warned of.
+
+    Several texts are fused by reciprocal ranks of equal weight, whatever fuses the halves of each.
+    """
+    asked, several = query.fusion, len(query.asks) > 1
+    if query.mode is not Mode.HYBRID:
+        used = Fusion(k=asked.k) if several else Fusion()
+        if asked != used:
+            parts = "method and weights of fusion are" if several else "fusion is"
+            query.warnings.append(
+                f"{parts} of hybrid searches, and not used in this one, which is {query.mode.value}"
+            )
+        return used
+    if asked.method is FusionMethod.DBSF and asked.k != RANK_CONSTANT and not several:
+        query.warnings.append("k of fusion is of ranks, and not used: dbsf fuses scores")
+    return asked
 
 
 def mode_of(spec: CollectionSpec, asked: Mode) -> Mode:

@@ -3,12 +3,13 @@
 import re
 import secrets
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from gateway.domain.collections import CollectionSpec
+from gateway.errors import CollectionNotFound
 from gateway.ports import VectorStore
 
 STALE: Final = timedelta(days=1)
@@ -28,7 +29,8 @@ async def scratch_collection(
     now = datetime.now(UTC)
     for info in await store.list_collections():
         if _is_stale(info.spec.name, now):
-            await store.drop(info.spec.name)
+            with suppress(CollectionNotFound):  # another run was faster
+                await store.drop(info.spec.name)
     name = f"tuning-scratch.{now.strftime(_STAMP)}.{secrets.token_hex(8)}"
     spec = await store.ensure(replace(like, name=name))
     try:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from gateway.domain.collections import CollectionSpec, Tuning
+from gateway.domain.collections import CollectionSpec
 from gateway.domain.documents import Chunk, EmbeddedChunk, StoredChunk
 from gateway.domain.vectors import Matrix
 from gateway.embedding.embedder import Embedder
@@ -58,19 +58,15 @@ class Tuner:
         spec = await self._collections.open(name)
         say("reading vectors")
         sample = await self._sample(name, plan)
-        if len(sample) < 2 * plan.limit:
-            raise InvalidRequest(
-                f"collection {name!r} has {len(sample)} chunks: too few to measure the best "
-                f"{plan.limit} of; ingest more, or ask for a smaller limit",
-                field="limit",
-            )
+        _require_enough(name, len(sample), plan)
         say("embedding queries")
         vectors = await self._queries(spec, sample, plan, queries)
         async with scratch_collection(self._store, _plain(spec)) as scratch:
             await self._copy(spec, scratch.name, sample, say)
             report = await Measuring(self._store, scratch, vectors, plan, say).run(spec.name)
         if keep and report.chosen is not None:
-            await self._store.amend(replace(spec, tuning=report.chosen.tuning))
+            now = await self._store.spec(name)  # calibrations may have come meanwhile
+            await self._store.amend(replace(now, tuning=report.chosen.tuning))
         return report
 
     async def _sample(self, name: str, plan: TuningPlan) -> list[StoredChunk]:
@@ -109,8 +105,24 @@ class Tuner:
 
 
 def _plain(spec: CollectionSpec) -> CollectionSpec:
-    """Return the spec with nothing of a collection but its vectors."""
-    return replace(spec, filter_fields={}, lexical=None, calibrations={}, tuning=Tuning())
+    """Return the spec with nothing of a collection but its vectors and how they are searched."""
+    return replace(spec, filter_fields={}, lexical=None, calibrations={})
+
+
+def _require_enough(name: str, found: int, plan: TuningPlan) -> None:
+    if found >= 2 * plan.limit:
+        return
+    if found == plan.points:
+        raise InvalidRequest(
+            f"{found} points are too few to measure the best {plan.limit} of: take {2 * plan.limit} "
+            "or more, or a smaller limit",
+            field="points",
+        )
+    raise InvalidRequest(
+        f"collection {name!r} has {found} chunks: too few to measure the best {plan.limit} of; "
+        "ingest more, or ask for a smaller limit",
+        field="limit",
+    )
 
 
 def _drawn(sample: Sequence[StoredChunk], plan: TuningPlan) -> list[str]:

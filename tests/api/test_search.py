@@ -92,7 +92,7 @@ def test_what_is_said_of_groups_needs_groups(planets: TestClient[Litestar]) -> N
 
 def test_a_fusion_that_nothing_uses_is_warned_of(planets: TestClient[Litestar]) -> None:
     fusion = {"fusion": {"weights": [1.0, 3.0]}}
-    for mode, words in (("dense", "was not used: this one is dense"), ("hybrid", "")):
+    for mode, words in (("dense", "not used in this one, which is dense"), ("hybrid", "")):
         warnings = planets.post(SEARCH, json={"query": "red", "mode": mode, **fusion}).json()
         assert words in "".join(warnings["warnings"])
         assert bool(warnings["warnings"]) == bool(words)

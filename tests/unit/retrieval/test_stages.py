@@ -308,6 +308,37 @@ async def test_an_explanation_tells_the_looks_through_the_collection(bench: Benc
     assert [score.stage for score in hit.stages] == ["coarse", "dense", "lexical", "hybrid"]
 
 
+async def test_what_is_not_used_of_a_fusion_is_told_and_not_explained(bench: Bench) -> None:
+    dbsf = Fusion(FusionMethod.DBSF, k=7)
+
+    async def told(text: str | list[str], mode: Mode) -> tuple[str, Fusion | None]:
+        options = SearchOptions(mode=mode, fusion=dbsf)
+        found = await bench.retriever.search("c", text, options)
+        return "".join(found.warnings), found.explanation.fusion
+
+    assert await told(["Mars", "bread"], Mode.HYBRID) == ("", dbsf)
+    words, fusion = await told("Mars", Mode.HYBRID)
+    assert "k of fusion is of ranks" in words
+    assert fusion == dbsf
+    words, fusion = await told(["Mars", "bread"], Mode.DENSE)
+    assert words.startswith("method and weights of fusion are of hybrid searches")
+    assert fusion == Fusion(k=7)
+    words, fusion = await told("Mars", Mode.LEXICAL)
+    assert words.startswith("fusion is of hybrid searches")
+    assert fusion is None
+
+
+async def test_of_several_texts_each_hit_tells_what_every_pass_thought(bench: Bench) -> None:
+    texts = ["red planet", "hottest planet"]
+    hits = (await bench.retriever.search("c", texts, SearchOptions(explain=True))).hits
+    first = [score.stage for score in hits[0].stages]
+    for number in (1, 2):
+        assert [f"{name} {number}" for name in ("coarse", "dense", "lexical", "hybrid")] == [
+            name for name in first if name.endswith(str(number))
+        ]
+    assert first[-1] == "queries"
+
+
 async def test_a_first_pass_that_cannot_be_made_is_refused(bench: Bench) -> None:
     for how in ({"exact": True}, {"mode": Mode.LEXICAL}):
         for coarse in (True, 128):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from ir_measures import Qrel, ScoredDoc
 
+from gateway.domain.calibration import Calibration
 from gateway.domain.collections import CollectionSpec, Quantization, Tuning
 from gateway.domain.documents import Chunk, EmbeddedChunk
 from gateway.domain.footprint import footprint
@@ -204,6 +205,34 @@ async def test_two_runs_at_once_do_not_share_a_scratch_collection(bench: Bench) 
     first, second = await asyncio.gather(*both)
     assert [t.recall for t in first.trials] == [t.recall for t in second.trials]
     assert await bench.names() == ["docs"]
+
+
+async def test_without_an_index_nothing_but_the_first_pass_is_tuned(bench: Bench) -> None:
+    """An earlier choice for the whole collection stays, and a calibration that came meanwhile."""
+    spec = await bench.fill()
+    before = Tuning(Quantization.TURBO4, oversampling=8.0, hnsw_ef=512)
+    await bench.store.amend(replace(spec, tuning=before))
+    calibration = Calibration((0.1, 0.5), (0.0, 1.0), 40)
+
+    def say(what: str) -> None:
+        if what.startswith("trying"):
+            found = bench.store._collections["docs"]  # pyright: ignore[reportPrivateUsage]
+            found.spec = replace(found.spec, calibrations={"dense": calibration})
+
+    report = await bench.tuner.tune("docs", PLAN, say=say)
+    assert report.chosen is not None
+    kept = await bench.store.spec("docs")
+    assert kept.tuning == replace(
+        before, coarse_oversampling=report.chosen.tuning.coarse_oversampling
+    )
+    assert kept.calibrations == {"dense": calibration}
+
+
+async def test_a_sample_that_is_too_small_is_told_from_a_small_collection(bench: Bench) -> None:
+    await bench.fill()
+    with pytest.raises(InvalidRequest, match="5 points are too few") as refused:
+        await bench.tuner.tune("docs", replace(PLAN, points=5))
+    assert refused.value.field == "points"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -86,7 +86,16 @@ class Lexical:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Lexical":
-        """Read what is stored with a collection; the first ones were made without folding."""
+        """Read what is stored with a collection; the first ones were made without folding.
+
+        Raises:
+            CollectionMismatch: it says what this gateway does not know.
+        """
+        if unknown := sorted(set(data) - {each.name for each in fields(cls)}):
+            raise CollectionMismatch(
+                f"a collection says of its words {', '.join(unknown)}, which this gateway does not "
+                "know: a newer one made it; upgrade this one, or give it a store of its own"
+            )
         kept: dict[str, Any] = {"folding": False, **data}
         return cls(**kept)
 
@@ -218,7 +227,7 @@ def require_same(stored: CollectionSpec, asked: CollectionSpec) -> CollectionSpe
     Raises:
         SpaceMismatch: another fingerprint.
         CollectionMismatch: another size, other lexical or short vectors, or declared fields that the
-            stored schema does not have.
+            stored schema does not have. Folding is not compared: nobody chooses it.
     """
     require_space(stored, asked.space)
     if stored.size != asked.size:
@@ -226,10 +235,13 @@ def require_same(stored: CollectionSpec, asked: CollectionSpec) -> CollectionSpe
             f"collection {stored.name!r} stores vectors of size {stored.size}, not {asked.size}; "
             f"ask for size {stored.size}, or ingest into a new collection"
         )
-    if stored.lexical != asked.lexical:
+    wanted = asked.lexical
+    if stored.lexical is not None and wanted is not None:
+        wanted = replace(wanted, folding=stored.lexical.folding)
+    if stored.lexical != wanted:
         raise CollectionMismatch(
             f"collection {stored.name!r} {_weighing(stored.lexical)}, and one was asked for that "
-            f"{_weighing(asked.lexical)}: that is decided when a collection is made; ingest into a new "
+            f"{_weighing(wanted)}: that is decided when a collection is made; ingest into a new "
             "one"
         )
     if stored.coarse != asked.coarse:

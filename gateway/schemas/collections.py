@@ -46,10 +46,6 @@ class LexicalRequest(Body):
         le=100_000,
         description="Words of an average chunk, stop words left out",
     )
-    folding: bool = Field(
-        default=True,
-        description="Spellings that people mix are one word: ё and е, and in English accents and none",
-    )
 
 
 class CollectionRequest(Body):
@@ -74,6 +70,19 @@ class CollectionRequest(Body):
     )
 
 
+class CollectionLexical(Reply):
+    """How words are weighed, as the collection was made."""
+
+    language: Language
+    k1: float
+    b: float
+    average_words: float
+    folding: bool = Field(
+        description="Spellings that people mix are one word: ё and е, and in English accents and "
+        "none; false for collections of earlier gateways"
+    )
+
+
 class CollectionTuning(Reply):
     quantization: Literal["none", "int8", "turbo4", "turbo2", "binary"]
     oversampling: float = Field(
@@ -89,7 +98,9 @@ class Collection(Reply):
     space: str = Field(description="Fingerprint of the vector space")
     size: int
     filter_fields: dict[str, FieldKind]
-    lexical: LexicalRequest | None = Field(description="How words are weighed; null: not indexed")
+    lexical: CollectionLexical | None = Field(
+        description="How words are weighed; null: not indexed"
+    )
     coarse: int | None = Field(description="Size of the short vectors beside; null: none")
     tuning: CollectionTuning = Field(description="How it is searched where it is large")
     calibrated: list[str] = Field(description="Modes of search whose scores have probabilities")

@@ -28,7 +28,9 @@ _BY_SCRIPT: Final = {
 }
 _OTHERWISE: Final = "english"
 _COUNTING: Final = 1000.0
-_YO: Final = str.maketrans("ёЁ", "еЕ")
+_YO: Final = str.maketrans("ёЁѐЀѝЍ", "еЕеЕиИ")
+_STRESS: Final = re.compile(r"(?<=[\u0400-\u04ff])[\u0300\u0301]+")
+"""Marks of stress over Cyrillic letters, as encyclopaedias set them; they compose with few of them."""
 
 
 def lexical_text(payload: Mapping[str, Any]) -> str:
@@ -116,10 +118,10 @@ def _counter(language: str, *, folds: bool) -> qe.Bm25:
 
 
 def _composed(lexical: Lexical, text: str) -> str:
-    """Return a text in one spelling: composed letters (NFKC), and е for ё, as Snowball wants it."""
+    """Return a text in one spelling: composed letters (NFKC), е for ё as Snowball wants it, no stress."""
     if not lexical.folding or text.isascii():
         return text
-    return unicodedata.normalize("NFKC", text).translate(_YO)
+    return _STRESS.sub("", unicodedata.normalize("NFKC", text)).translate(_YO)
 
 
 def _folds(lexical: Lexical, language: str) -> bool:

@@ -131,11 +131,14 @@ async def test_spellings_that_people_mix_are_one_word(store: VectorStore) -> Non
     await filled(
         store,
         document("ru", "Зелёная ёлка стоит в лесу"),
+        document("stress", "За\u0301мок Шамбо\u0301р построен в XVI ве\u0300ке"),
         document("en", "A naïve résumé of the café"),
         document("wide", "Ｆｕｌｌ width and a ﬁle"),
     )
     for query in ("зеленая елка", "ЗЕЛЁНАЯ", "зеле\u0308ная"):
         assert await names(store, lexical(query)) == ["ru"], query
+    for query in ("замок", "шамбор", "шамбо\u0301р", "век"):
+        assert await names(store, lexical(query)) == ["stress"], query
     for query in ("naive", "naïve", "nai\u0308ve", "resume cafe"):
         assert await names(store, lexical(query)) == ["en"], query
     assert await names(store, lexical("file")) == await names(store, lexical("full")) == ["wide"]
@@ -146,6 +149,8 @@ async def test_a_collection_made_without_folding_is_asked_as_it_was_filled(
 ) -> None:
     await store.ensure(replace(WORDS, lexical=Lexical(folding=False)))
     await store.upsert("words", [document("ru", "Зелёная ёлка"), document("en", "naïve")])
+    asked = replace(WORDS, lexical=Lexical())
+    assert await store.ensure(asked) == await store.spec("words"), "nobody asked for folding"
     assert set(await names(store, lexical("ёлка naïve"))) == {"ru", "en"}
     assert await names(store, lexical("елка naive")) == []
 

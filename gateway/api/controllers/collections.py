@@ -15,6 +15,7 @@ from gateway.errors import CollectionNotFound
 from gateway.retrieval.collections import UNSET, Unset
 from gateway.schemas.collections import (
     Collection,
+    CollectionLexical,
     CollectionList,
     CollectionRequest,
     CollectionTuning,
@@ -131,7 +132,7 @@ def _shown(info: CollectionInfo, runtime: Runtime) -> Collection:
         filter_fields={key: kind.value for key, kind in spec.filter_fields.items()},
         lexical=None
         if spec.lexical is None
-        else LexicalRequest.model_validate(asdict(spec.lexical)),
+        else CollectionLexical.model_validate(asdict(spec.lexical)),
         coarse=spec.coarse,
         tuning=CollectionTuning.model_validate(asdict(spec.tuning)),
         calibrated=list(spec.calibrations),

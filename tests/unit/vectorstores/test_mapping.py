@@ -14,7 +14,7 @@ from gateway.domain.collections import Lexical
 from gateway.domain.documents import Chunk, EmbeddedChunk
 from gateway.domain.search import And, DenseQuery, Eq, Filter, Hit, In, Not, Or, Range
 from gateway.domain.times import format_time, parse_time
-from gateway.errors import InvalidFilter, InvalidRequest
+from gateway.errors import CollectionMismatch, InvalidFilter, InvalidRequest
 from gateway.vectorstores.conditions import (
     EVERYTHING,
     NOTHING,
@@ -98,6 +98,9 @@ def test_a_spec_comes_back_from_json_and_others_are_not_ours() -> None:
     assert spec_from_json(stored) == worded
     del stored["lexical"]["folding"]  # as earlier gateways wrote it
     assert spec_from_json(stored) == replace(SPEC, lexical=Lexical("russian", folding=False))
+    stored["lexical"]["phonetics"] = "metaphone"
+    with pytest.raises(CollectionMismatch, match="phonetics, which this gateway does not know"):
+        spec_from_json(stored)
     assert spec_from_json({"kind": "other"}) is None
 
 

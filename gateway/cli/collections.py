@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import typer
 from rich.table import Table
@@ -162,7 +162,7 @@ def delete(
 
 def lexical_of(
     indexed: bool | None, weighed: Mapping[str, Any], settings: Settings
-) -> Lexical | Unset | None:
+) -> Lexical | Unset | Literal[True] | None:
     """Return how words are weighed; what is not said is as the settings say.
 
     Raises:
@@ -179,8 +179,10 @@ def lexical_of(
             )
         return None
     usual = usual_lexical(settings)
-    if not chosen and (usual is not None or indexed is None):
+    if not chosen and indexed is None:
         return UNSET
+    if not chosen and usual is not None:
+        return True
     return replace(usual or Lexical(settings.collections.language), **chosen)
 
 

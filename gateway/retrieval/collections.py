@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 from gateway.domain.collections import (
     CollectionInfo,
@@ -66,13 +66,13 @@ class Collections:
         *,
         size: int | None = None,
         filter_fields: Mapping[str, FieldType] = NO_FIELDS,
-        lexical: Lexical | Unset | None = UNSET,
+        lexical: Lexical | Unset | Literal[True] | None = UNSET,
         coarse: int | None = None,
     ) -> CollectionSpec:
         """Describe a collection of the configured model; nothing is created.
 
-        Its words are indexed, as the operator says, unless `lexical` is None. `coarse` is the size of short vectors to
-        store beside, one of the model's.
+        Its words are indexed as the operator says, unless `lexical` is None; True indexes them anyway.
+        `coarse` is the size of short vectors to store beside, one of the model's.
 
         Raises:
             InvalidName, UnsupportedSize.
@@ -87,7 +87,7 @@ class Collections:
             space=self._embedder.space,
             size=full,
             filter_fields=filter_fields,
-            lexical=self._lexical if isinstance(lexical, Unset) else lexical,
+            lexical=self._weighing(lexical),
             coarse=usual if coarse is None else profile.require_size(coarse, field="coarse"),
         )
 
@@ -97,7 +97,7 @@ class Collections:
         *,
         size: int | None = None,
         filter_fields: Mapping[str, FieldType] = NO_FIELDS,
-        lexical: Lexical | Unset | None = UNSET,
+        lexical: Lexical | Unset | Literal[True] | None = UNSET,
         coarse: int | None = None,
     ) -> CollectionSpec:
         """Create a collection, or return the stored one when it is as asked.
@@ -114,11 +114,16 @@ class Collections:
             stored = await self._store.spec(name)
         except CollectionNotFound:
             return await self._store.ensure(spec)
-        if isinstance(lexical, Unset):
+        if isinstance(lexical, Unset) or (lexical is True and stored.lexical is not None):
             spec = replace(spec, lexical=stored.lexical)
         if coarse is None:
             spec = replace(spec, coarse=stored.coarse)
         return await self._store.ensure(spec)
+
+    def _weighing(self, asked: Lexical | Unset | Literal[True] | None) -> Lexical | None:
+        if asked is True:
+            return self._lexical or LEXICAL
+        return self._lexical if isinstance(asked, Unset) else asked
 
     async def open(self, name: str) -> CollectionSpec:
         """Return the spec of a collection that the configured model may read and write.

@@ -61,7 +61,8 @@ class CollectionRequest(Body):
     )
     lexical: bool | LexicalRequest | None = Field(
         default=None,
-        description="How words are indexed; false: they are not; null or true: as the operator says",
+        description="How words are indexed; false: they are not; true: they are; null: as the operator "
+        "says, or as it is",
     )
     coarse: int | None = Field(
         default=None,

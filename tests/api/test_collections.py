@@ -137,6 +137,12 @@ def test_words_and_short_vectors_are_chosen_when_a_collection_is_made(
     for other in ({"size": 768, "coarse": 256}, {"size": 768, "lexical": False}):
         assert client.put(f"{PATH}/a", json=other).status_code == 409
     assert client.put(f"{PATH}/b", json={"lexical": False}).json()["lexical"] is None
+    assert client.put(f"{PATH}/b", json={}).status_code == 200
+    refused = client.put(f"{PATH}/b", json={"lexical": True})
+    assert refused.status_code == 409
+    assert "indexes no words" in refused.json()["detail"]
+    assert client.put(f"{PATH}/a", json={"size": 768, "lexical": True}).json() == made.json()
+    assert client.put(f"{PATH}/c", json={"lexical": True}).json()["lexical"]["language"] == "auto"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """`/api/v1/collections`: make, look at, delete."""
 
 from dataclasses import asdict
-from typing import Final
+from typing import Final, Literal
 
 from litestar import Controller, Response, delete, get, put
 from litestar.di import NamedDependency, Provide
@@ -111,9 +111,11 @@ async def _exists(runtime: Runtime, name: str) -> bool:
     return True
 
 
-def _lexical(asked: LexicalRequest | bool | None) -> Lexical | Unset | None:
+def _lexical(asked: LexicalRequest | bool | None) -> Lexical | Unset | Literal[True] | None:
     if isinstance(asked, LexicalRequest):
         return Lexical(**asked.model_dump())
+    if asked is True:
+        return True
     return None if asked is False else UNSET
 
 

@@ -110,7 +110,7 @@ WORDLESS = {"collections": {"lexical": False, "language": "russian"}}
     ("sections", "flag", "weighed", "expected"),
     [
         ({}, None, {}, UNSET),
-        ({}, True, {}, UNSET),
+        ({}, True, {}, True),
         (RUSSIAN, False, {}, None),
         (WORDLESS, None, {}, UNSET),
         (WORDLESS, True, {}, Lexical("russian")),
@@ -123,6 +123,6 @@ def test_words_are_weighed_as_it_is_said_and_else_as_the_settings_say(
     sections: dict[str, Any],
     flag: bool | None,
     weighed: dict[str, Any],
-    expected: Lexical | Unset | None,
+    expected: Lexical | Unset | bool | None,
 ) -> None:
     assert lexical_of(flag, weighed, settings(**sections)) == expected

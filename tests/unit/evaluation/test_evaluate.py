@@ -270,6 +270,32 @@ async def test_an_existing_collection_is_searched_as_it_is(golden: GoldenSet) ->
     assert await collections(runtime) == ["mine"]
 
 
+async def test_rankings_go_as_deep_in_a_collection_that_holds_more_than_the_corpus(
+    tmp_path: Path,
+) -> None:
+    """The judged document comes third, behind two that the set's corpus of one does not have."""
+    runtime = fake_runtime(ingest={"chunk_tokens": 16})
+    spec = await runtime.collections.create("mine")
+    judged = "moon " + "tides and water come and go twice a day " * 10
+    texts = {"often": "moon moon moon", "once": "moon water", "judged": judged}
+    whole = write_set(
+        tmp_path / "all", documents=texts, queries={"q": "moon"}, qrels=[("q", "judged", "1")]
+    )
+    part = write_set(
+        tmp_path / "part",
+        documents={"judged": judged},
+        queries={"q": "moon"},
+        qrels=[("q", "judged", "1")],
+    )
+    await runtime.ingestor.ingest(spec, GoldenSet.load(whole).corpus())
+    plan = Plan(collection="mine", stages=("lexical",))
+    (run,) = (await evaluate(runtime, GoldenSet.load(part), plan)).runs
+    assert run.metrics["recall@100"] == 1.0
+    assert len(run.queries[0].ranking) == 3
+    assert run.metrics["ndcg@10"] == pytest.approx(0.5)
+    assert run.index.documents == 3 < run.index.chunks
+
+
 async def test_relevant_documents_that_a_collection_lacks_are_told(golden: GoldenSet) -> None:
     runtime = fake_runtime()
     spec = await runtime.collections.create("mine")

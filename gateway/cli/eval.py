@@ -220,7 +220,6 @@ def evaluate(
         plan = Plan(
             stages=named,
             mmr=MMR if mmr is None else mmr,
-            rerank_candidates=settings.rerank.candidates,
             sizes=tuple(dict.fromkeys(size or ())),
             quantizations=tuple(dict.fromkeys(quantization or ())),
             coarse=coarse,

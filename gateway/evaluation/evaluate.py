@@ -138,7 +138,8 @@ def _configuration(
     if plan.collection is not None:
         options |= {"collection": plan.collection, "chunks": None}
     if parse_stage(stage).rerank and runtime.reranker is not None:
-        options["reranker"] = runtime.reranker.info.scale
+        candidates = runtime.settings.rerank.candidates
+        options |= {"reranker": runtime.reranker.info.scale, "rerank_candidates": candidates}
     base = parse_stage(stage).base
     plain = base == EXACT or not indexed
     kind = Quantization.NONE if plain else spec.tuning.quantization

@@ -13,8 +13,11 @@ from gateway.cli.app import app
 from gateway.evaluation.assembling import dataset_of
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.report_json import report_to_json
+from gateway.modelserver.contract import RERANKER
 from tests.support.cli import Ran, Shell
 from tests.support.golden_sets import QRELS, QUERIES, made_report, made_run, write_set
+from tests.support.tei_stub import TEIStub
+from tests.support.word_scorer import WordScorer
 
 
 @pytest.fixture
@@ -253,6 +256,27 @@ def test_a_value_of_a_variant_may_hold_commas(ran: Run) -> None:
     done = ran("eval", "little", "--stages", "dense", "--json", *variant)
     assert done.code == 0, done.err
     assert done.json["runs"][1]["size"] == 128
+
+
+def test_a_variant_reranks_as_many_hits_as_it_says(shell: Shell, ran: Run) -> None:
+    """The reranker would lift the last hit to the top, where it is given it to read."""
+    documents = {f"d{number}": "moon moon moon" for number in range(12)}
+    documents["last"] = "the moon " + "tides and water come and go twice " * 5
+    write_set(
+        shell.home / "moons",
+        documents=documents,
+        queries={"q": "the moon"},
+        qrels=[("q", "last", "1")],
+    )
+    with TEIStub("1.9.3", reranker=WordScorer(), model_type=RERANKER) as server:
+        done = ran(
+            *("eval", "moons", "--stages", "lexical+rerank", "--top", "10", "--json"),
+            *("--set", f"rerank.urls={server.url}", "--variant", "rerank.candidates=5"),
+        )
+    assert done.code == 0, done.err
+    usual, few = done.json["runs"]
+    assert [run["options"]["rerank_candidates"] for run in (usual, few)] == [50, 5]
+    assert [run["metrics"]["ndcg@10"] for run in (usual, few)] == [1, 0]
 
 
 def write_baselines(shell: Shell) -> None:

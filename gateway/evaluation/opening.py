@@ -10,7 +10,7 @@ from types import MappingProxyType
 from gateway.bootstrap import Runtime, open_runtime
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.evaluation.assembling import Part, dataset_of, report_of
-from gateway.evaluation.calibrating import calibrate, keep
+from gateway.evaluation.calibrating import Fitted, calibrate, keep, losses_of
 from gateway.evaluation.checking import (
     planned_runs,
     require_enough,
@@ -82,16 +82,29 @@ async def evaluate_configured(
             async with _runtime(form, plan, cache) as runtime:
                 parts.append(await evaluate_part(runtime, golden, plan, progress, variant=variant))
                 if plan.calibrate:
-                    found = calibrate(parts[-1].runs)
-                    calibrations += found
-                    if plan.collection is not None:
-                        await keep(runtime.store, plan.collection, found)
+                    fitted = await _calibrated(runtime, plan, parts[-1])
+                    calibrations += fitted.found
+                    failures += fitted.failures
         except GatewayError as exc:
             if not parts:
                 raise
             failures.append(exc)
     report = report_of(golden, plan, parts, seconds=time.perf_counter() - started)
-    return Outcome(replace(report, calibrations=calibrations), tuple(failures))
+    warnings = (*report.warnings, *losses_of(calibrations))
+    report = replace(report, calibrations=calibrations, warnings=warnings)
+    return Outcome(report, tuple(failures))
+
+
+async def _calibrated(runtime: Runtime, plan: Plan, part: Part) -> Fitted:
+    """Calibrate the runs of a part, and keep what could be with the plan's collection."""
+    fitted = calibrate(part.runs)
+    if plan.collection is None or not fitted.found:
+        return fitted
+    try:
+        kept = await keep(runtime.store, plan.collection, fitted.found)
+    except GatewayError as exc:
+        return replace(fitted, failures=(*fitted.failures, exc))
+    return replace(fitted, found=kept)
 
 
 def _require_all(forms: Mapping[str, Settings], asked: Asked, plan: Plan) -> GoldenSet:

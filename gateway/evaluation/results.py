@@ -208,7 +208,8 @@ class Calibrated:
     """A calibration of the scores of one run by a stage, with its errors on held-out queries.
 
     `brier` is the mean squared distance between probability and outcome, `error` the expected
-    calibration error: how far apart the two are on average in ten bins (Guo et al., 2017).
+    calibration error: how far apart the two are on average in ten bins (Guo et al., 2017). `kept`
+    names the collection that it is kept with, `replaced` the judged hits of the one it had before.
     """
 
     run: str
@@ -216,6 +217,8 @@ class Calibrated:
     calibration: Calibration
     brier: float
     error: float
+    kept: str | None = None
+    replaced: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -357,6 +357,39 @@ def test_calibrations_say_which_run_they_are_of_and_where_they_are_kept(
     assert "warning: the calibrations are reported and not kept" in done.err
 
 
+def test_searches_tell_probabilities_once_a_collection_is_calibrated(
+    shell: Shell, ran: Run
+) -> None:
+    documents = {f"d{number}": f"otters {number}" for number in range(20)}
+    queries = {f"q{number}": f"otters {number}" for number in range(20)}
+    qrels = [(query, query.replace("q", "d"), "1") for query in queries]
+    write_set(shell.home / "many", queries=queries, documents=documents, qrels=qrels)
+    mine = ("-c", "mine", "--set", "store=edge")
+    assert ran("ingest", "many/corpus.jsonl", *mine).code == 0
+    searching = ("search", "otters 7", *mine, "--mode", "dense", "--json")
+    assert "probability" not in ran(*searching).json["hits"][0]
+    done = ran("eval", "many", *mine, "--stages", "dense", "--calibrate")
+    assert done.code == 0, done.err
+    assert "calibrated dense: 400 hits" in done.out
+    assert "kept with collection 'mine'" in done.out
+    assert 0 < ran(*searching).json["hits"][0]["probability"] <= 1
+
+
+def test_a_stage_without_enough_hits_costs_the_others_no_calibration(
+    shell: Shell, ran: Run
+) -> None:
+    """Each query has a word of one document alone, so words find too little, and vectors enough."""
+    documents = {f"d{number}": f"word{number} stands alone" for number in range(20)}
+    queries = {f"q{number}": f"word{number}" for number in range(20)}
+    qrels = [(query, query.replace("q", "d"), "1") for query in queries]
+    write_set(shell.home / "rare", queries=queries, documents=documents, qrels=qrels)
+    done = ran("eval", "rare", "--stages", "lexical,dense", "--calibrate", "--json")
+    assert done.code == 2
+    assert [one["run"] for one in done.json["calibrations"]] == ["dense"]
+    assert "20 hits of lexical search with 20 relevant ones are too few" in done.err
+    assert "ask longer queries" in done.err
+
+
 def test_a_folder_that_fills_up_costs_no_figures(ran: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -1,6 +1,7 @@
 """The runner over made-up vectors: real ingest, real retriever, nothing left behind."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from gateway.evaluation.opening import Asked, evaluate_configured
 from gateway.evaluation.plan import Plan, silent
 from gateway.evaluation.report_json import report_from_json, report_to_json
 from gateway.rerankers.fake import FakeReranker
+from gateway.retrieval.explanation import SearchResult
+from gateway.retrieval.options import SearchOptions
 from gateway.retrieval.pipeline import Retriever
 from gateway.settings import load_settings
 from tests.support.golden_sets import DOCUMENTS, QRELS, fake_runtime, write_set
@@ -170,6 +173,16 @@ async def test_bytes_are_those_of_vectors_and_words_that_a_stage_looks_through(
     assert {run.index.stored_bytes for run in report.runs} == {full + words}
 
 
+async def test_bytes_of_words_are_those_of_titles_too(tmp_path: Path) -> None:
+    folder = write_set(tmp_path, queries={"q": "bee"}, qrels=[("q", "b", "1")])
+    row = {"_id": "b", "title": "Otter and bee", "text": "bee clock"}
+    (folder / "corpus.jsonl").write_text(json.dumps(row), "utf-8")
+    (run,) = (
+        await evaluate(fake_runtime(), GoldenSet.load(folder), Plan(stages=("lexical",)))
+    ).runs
+    assert run.index.searched_bytes == 8 * 3
+
+
 async def test_a_first_pass_over_short_vectors_beside_exact_search(golden: GoldenSet) -> None:
     plan = Plan(sweep=True, coarse=256, stages=("exact", "dense"))
     runs = {run.name: run for run in (await evaluate(fake_runtime(), golden, plan)).runs}
@@ -258,6 +271,49 @@ async def test_spans_are_found_by_the_chunks_that_touch_them(tmp_path: Path) -> 
     assert run.intervals["span_recall@10"].high == 1.0
     assert "span_recall@1" not in run.queries[2].metrics
     assert run.queries[0].ranking[0].document_id == "otters"
+
+
+async def test_hits_to_calibrate_by_are_chunks_judged_by_the_spans_of_their_document(
+    tmp_path: Path,
+) -> None:
+    """Of a document with spans the chunks that touch one are relevant, of another one all are."""
+    answer = "Otters hold hands."
+    told = " ".join(f"Otters swim in river{i} all day and all night long." for i in range(5))
+    documents = {"spanned": f"{answer} {told}", "judged": "Otters play.", "other": "Otters eat."}
+    span = {"query-id": "q", "corpus-id": "spanned", "char_spans": [[0, len(answer)]]}
+    folder = write_set(
+        tmp_path,
+        documents=documents,
+        queries={"q": "otters"},
+        qrels=[("q", "spanned", "1"), ("q", "judged", "1"), ("q", "other", "0")],
+        spans=[span],
+    )
+    runtime = fake_runtime(ingest={"chunk_tokens": 16, "overlap_tokens": 0})
+    plan = Plan(stages=("dense",), calibrate=True)
+    (run,) = (await evaluate(runtime, GoldenSet.load(folder), plan)).runs
+    (query,) = run.queries
+    assert len(query.ranking) == 3
+    assert len(query.hits) == run.index.chunks > 5
+    assert sum(hit.relevant for hit in query.hits) == 2
+
+
+class Late(Retriever):
+    """Says of each search that the encoding of its query took an hour."""
+
+    async def search(
+        self, collection: str, text: str | Sequence[str], options: SearchOptions | None = None
+    ) -> SearchResult:
+        found = await super().search(collection, text, options)
+        return replace(found, explanation=replace(found.explanation, embed_seconds=3600.0))
+
+
+async def test_latency_leaves_out_the_encoding_of_the_query(golden: GoldenSet) -> None:
+    runtime = fake_runtime()
+    late = Late(runtime.embedder, runtime.store, runtime.collections)
+    plan = Plan(stages=("dense",))
+    (run,) = (await evaluate(replace(runtime, retriever=late), golden, plan)).runs
+    hour = 3_600_000
+    assert run.latency.p50_ms + hour == pytest.approx(0, abs=hour / 10)
 
 
 async def test_an_existing_collection_is_searched_as_it_is(golden: GoldenSet) -> None:

@@ -139,3 +139,11 @@ def test_the_page_has_the_runs_the_pictures_and_no_address_outside() -> None:
     assert "Recommended: <b>hybrid</b>. it is better." in text
     assert "look &lt;closely&gt;" in text
     assert "http" not in text.replace("http://www.w3.org", "")
+
+
+def test_names_of_a_set_are_text_and_never_markup() -> None:
+    report = made_report(made_run("dense"), made_run("hybrid"))
+    hostile = "a & <script>alert(1)</script>"
+    text = html_page(replace(report, dataset=replace(report.dataset, name=hostile, split=hostile)))
+    assert "<script" not in text
+    assert "<h1>a &amp; &lt;script&gt;alert(1)&lt;/script&gt;: ndcg@10 0.7500</h1>" in text

@@ -19,7 +19,6 @@ from gateway.embedding.profile import Task
 from gateway.evaluation.gate import MAX_DROP, Gate
 from gateway.evaluation.opening import Asked, Outcome, evaluate_configured
 from gateway.evaluation.plan import ALL_STAGES, DEPTH, MMR, STAGES, SWEPT, Plan
-from gateway.evaluation.scratch import cache_folder
 from gateway.observability.logs import configure_logs
 
 _BM25 = Lexical()
@@ -114,7 +113,7 @@ def evaluate(
         typer.Option(
             metavar="DIR",
             help="Where vectors are kept, so that a run goes on where another ended "
-            "\\[default: evaluation/ under data_dir].",
+            "\\[default: as cache.kind says, else evaluation/ under data_dir].",
             rich_help_panel=_INDEX,
         ),
     ] = None,
@@ -244,7 +243,7 @@ def evaluate(
                 settings,
                 Asked(dataset, split, limit_queries, gate, run_dir),
                 plan,
-                cache=cache or cache_folder(settings),
+                cache=cache,
                 progress=bar,
                 variants={
                     each: read_settings(config, [*(assignments or []), *assignments_of(each)])

@@ -59,12 +59,13 @@ async def evaluate_configured(
     asked: Asked,
     plan: Plan,
     *,
-    cache: Path,
+    cache: Path | None,
     progress: Progress,
     variants: Mapping[str, Settings] = NO_VARIANTS,
 ) -> Outcome:
     """Read a golden set and evaluate it with the configured model, then under each of `variants`.
 
+    Vectors are kept in the folder `cache`; None: in the cache that is set, else under `data_dir`.
     Once there are runs, an error loses none of them: it is one of the outcome's failures.
 
     Raises:
@@ -131,7 +132,9 @@ def _require_all(forms: Mapping[str, Settings], asked: Asked, plan: Plan) -> Gol
     return golden
 
 
-def _runtime(settings: Settings, plan: Plan, cache: Path) -> AbstractAsyncContextManager[Runtime]:
+def _runtime(
+    settings: Settings, plan: Plan, cache: Path | None
+) -> AbstractAsyncContextManager[Runtime]:
     """The user's own store for a collection of theirs, else a scratch one."""
     if plan.collection is not None:
         return open_runtime(cached(settings, cache))

@@ -121,6 +121,37 @@ async def test_sizes_come_from_one_encoding_of_each_text(golden: GoldenSet, tmp_
     assert (cache / "vectors.sqlite").is_file()
 
 
+def caches_below(folder: Path) -> list[str]:
+    return [str(path.parent.relative_to(folder)) for path in folder.rglob("vectors.sqlite")]
+
+
+@pytest.mark.parametrize(
+    ("set_already", "given", "kept"),
+    [
+        ("none", None, "mine/evaluation"),
+        ("none", "asked", "asked"),
+        ("memory", None, None),
+        ("memory", "asked", "asked"),
+        ("disk", None, "mine/cache"),
+        ("disk", "asked", "asked"),
+    ],
+)
+async def test_vectors_are_kept_where_asked_else_in_the_cache_that_is_set(
+    golden: GoldenSet, tmp_path: Path, set_already: str, given: str | None, kept: str | None
+) -> None:
+    flags = {"encoder": "fake", "store": "memory", "data_dir": tmp_path / "mine"}
+    settings = load_settings({**flags, "cache": {"kind": set_already}}, environ={})
+    cache = None if given is None else tmp_path / given
+    await evaluate_configured(
+        settings,
+        Asked(tmp_path / "little"),
+        Plan(stages=("dense",)),
+        cache=cache,
+        progress=silent,
+    )
+    assert caches_below(tmp_path) == ([] if kept is None else [kept])
+
+
 async def test_each_text_is_encoded_once_whatever_is_interrupted_or_swept(
     golden: GoldenSet,
 ) -> None:

@@ -13,7 +13,7 @@ from gateway.cli.common import ASKED_WRONGLY, FAILED, err, out, print_error, war
 from gateway.errors import GatewayError
 from gateway.evaluation.calibrating import lines_of
 from gateway.evaluation.gate import Gate, Verdict
-from gateway.evaluation.markdown import card_by_size, columns
+from gateway.evaluation.markdown import card_figures, columns
 from gateway.evaluation.opening import Outcome
 from gateway.evaluation.results import PRIMARY, Comparison, Report, Run
 from gateway.evaluation.written import to_text, write_report
@@ -139,13 +139,11 @@ def _runs(report: Report) -> Table:
     names = columns(report)
     table = Table(caption="p50 and p95: ms of a search without the encoding of the query")
     table.add_column("run", style="bold", no_wrap=True)
-    card = card_by_size(report)
+    card = card_figures(report)
     for name in ("size", *names, "p50", "p95", "bytes/chunk", *(["card"] if card else [])):
         table.add_column(name, justify="right", no_wrap=True)
-    for run in report.runs:
-        row = _row(run, names)
-        told = "" if run.by_words else card.get(run.configuration.size, "")
-        table.add_row(*row, *([told] if card else []))
+    for place, run in enumerate(report.runs):
+        table.add_row(*_row(run, names), *card[place : place + 1])
     return table
 
 

@@ -166,5 +166,8 @@ def _name(plan: Plan, stage: str, size: int, kind: Quantization) -> str:
 
 
 def _published(runtime: Runtime) -> tuple[Published, ...]:
-    scores = runtime.embedder.profile.published
-    return tuple(Published(score.benchmark, score.size, score.score) for score in scores)
+    profile = runtime.embedder.profile
+    return tuple(
+        Published(score.benchmark, score.size, score.score, profile.name)
+        for score in profile.published
+    )

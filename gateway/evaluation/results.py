@@ -184,11 +184,15 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A figure of the model card at a vector size, another benchmark than ours as a rule."""
+    """A figure of a model's card at a vector size, another benchmark than ours as a rule.
+
+    `profile` names the model; it is empty in reports that did not tell it.
+    """
 
     benchmark: str
     size: int
     score: float
+    profile: str = ""
 
 
 @dataclass(frozen=True, slots=True)

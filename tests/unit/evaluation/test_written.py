@@ -12,8 +12,9 @@ import pytest
 from gateway.domain.calibration import Calibration
 from gateway.errors import ConfigurationError
 from gateway.evaluation.html import html_page
-from gateway.evaluation.markdown import markdown
+from gateway.evaluation.markdown import card_figures, markdown
 from gateway.evaluation.measures import MEASURES, measure
+from gateway.evaluation.report_json import report_from_json, report_to_json
 from gateway.evaluation.results import Calibrated, Published, QueryResult, Recommendation, Run
 from gateway.evaluation.statistics import compare
 from gateway.evaluation.trec import file_name, run_lines
@@ -85,13 +86,13 @@ def test_markdown_shows_runs_published_figures_comparison_and_advice() -> None:
     report = replace(
         made_report(dense, hybrid),
         comparisons=(compare(hybrid, dense, "ndcg@10"),),
-        published=(Published("MTEB | English", 768, 69.67),),
+        published=(Published("MTEB | English", 768, 69.67, "m"),),
         recommendation=Recommendation("hybrid", "it is better"),
         warnings=("look closely",),
     )
     text = markdown(report)
     assert "| dense | 768 | 0.7500 (0.650-0.850) |" in text
-    assert "| MTEB \\| English | 768 | 69.67 |" in text
+    assert "| m | MTEB \\| English | 768 | 69.67 |" in text
     assert "| card: MTEB \\| English |" in text
     assert "| 7 | 69.67 |" in text
     assert "| hybrid against dense | ndcg@10 | +0.2500 |" in text
@@ -100,6 +101,37 @@ def test_markdown_shows_runs_published_figures_comparison_and_advice() -> None:
     assert "- Warning: look closely" in text
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert len({row.count("|") - row.count("\\|") for row in rows[:4]}) == 1
+
+
+def test_a_card_stands_beside_the_runs_of_its_own_model_alone() -> None:
+    """Two models of one size, of which both cards tell the same benchmark, and a third of another."""
+    runs = [made_run(name) for name in ("dense", "dense (a)", "dense (b)", "lexical")]
+    configurations = [
+        replace(run.configuration, profile=profile)
+        for run, profile in zip(runs, ("first", "second", "third", "first"), strict=True)
+    ]
+    pairs = zip(runs, configurations, strict=True)
+    report = replace(
+        made_report(*(replace(run, configuration=one) for run, one in pairs)),
+        published=(
+            Published("MTEB", 768, 61.15, "first"),
+            Published("MTEB", 768, 62.49, "second"),
+            Published("other", 768, 57.9, "third"),
+        ),
+    )
+    assert card_figures(report) == ["61.15", "62.49", "", ""]
+    text = markdown(report)
+    assert "| first | MTEB | 768 | 61.15 |" in text
+    assert "| second | MTEB | 768 | 62.49 |" in text
+    page = html_page(report)
+    assert "<th>third</th><td>other</td><td>768</td><td>57.90</td>" in page
+    assert report_to_json(report)["published"][1]["profile"] == "second"
+
+
+def test_reports_without_the_model_of_a_card_are_still_read() -> None:
+    data = report_to_json(replace(made_report(), published=(Published("MTEB", 768, 61.15, "m"),)))
+    del data["published"][0]["profile"]
+    assert report_from_json(data).published == (Published("MTEB", 768, 61.15),)
 
 
 def test_words_have_bytes_and_no_size() -> None:

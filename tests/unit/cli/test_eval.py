@@ -73,6 +73,27 @@ def test_a_table_for_people_and_files_for_programs(shell: Shell) -> None:
     assert "| dense |" in (shell.home / "out/report.md").read_text("utf-8")
 
 
+def test_long_names_of_variants_cost_no_figure_of_the_table(shell: Shell, ran: Run) -> None:
+    """Names fold; nothing is cut, also where the terminal is narrow."""
+    (shell.home / "little").rename(shell.home / "set [v2]")
+    variant = (
+        "size=128,ingest.chunk_tokens=32,ingest.overlap_tokens=4,tei.urls=http://a,http://[::1]"
+    )
+    arguments = ("--stages", "dense", "--sweep", "--variant", variant)
+    done = ran("eval", "set [v2]", *arguments, "--run-dir", "out")
+    assert done.code == 0, done.err
+    assert "set [v2] test: 3 queries" in done.out
+    table = [line for line in done.out.splitlines() if line.startswith("│")]
+    assert not any("…" in line for line in done.out.splitlines())
+    first = [line.split("│")[1].strip() for line in table]
+    told = "".join(first).replace(" ", "")
+    assert f"dense768none({variant})" in told
+    figures = [[cell.strip() for cell in line.split("│")[2:-1]] for line in table]
+    full = [row for row in figures if row[0] == "768"]
+    assert full
+    assert all(all(row) for row in full)
+
+
 def test_a_sweep_recommends(shell: Shell) -> None:
     done = shell.run(
         "eval", "little", "--sweep", "--stages", "dense", "--max-bytes-per-chunk", "2048"

@@ -14,6 +14,7 @@ from gateway.errors import ConfigurationError
 from gateway.evaluation.html import html_page
 from gateway.evaluation.markdown import card_figures, markdown
 from gateway.evaluation.measures import MEASURES, measure
+from gateway.evaluation.plots import intervals, quality_against_bytes
 from gateway.evaluation.report_json import report_from_json, report_to_json
 from gateway.evaluation.results import Calibrated, Published, QueryResult, Recommendation, Run
 from gateway.evaluation.statistics import compare
@@ -171,6 +172,26 @@ def test_the_page_has_the_runs_the_pictures_and_no_address_outside() -> None:
     assert "Recommended: <b>hybrid</b>. it is better." in text
     assert "look &lt;closely&gt;" in text
     assert "http" not in text.replace("http://www.w3.org", "")
+
+
+def test_names_of_variants_are_told_whole_in_pictures() -> None:
+    """Runs of one variant differ where a name would be cut, and a bar is as tall as its name."""
+    long = "encoder=local,local.dtype=bfloat16,ingest.chunk_tokens=128"
+    names = ["dense", f"dense 768 none ({long})", f"dense 768 none ({long}0)"]
+    values = ({"q1": 0.1}, {"q1": 0.5}, {"q1": 1.0})
+    runs = [
+        made_run(name, value, searched=128 * 2**place)
+        for place, (name, value) in enumerate(zip(names, values, strict=True))
+    ]
+    for picture in (intervals(runs), quality_against_bytes(runs, names)):
+        svg = ElementTree.fromstring(picture)
+        texts = [node.text or "" for node in svg.iter("text")]
+        told = "".join(texts).replace(" ", "")
+        assert all(name.replace(" ", "") in told for name in names)
+        assert max(map(len, texts)) < 90
+        height = float(svg.attrib["viewBox"].split()[-1])
+        assert max(float(node.attrib["y"]) for node in svg.iter("text")) < height
+    assert {"dense", "(1)", "(2)"} <= set(texts)
 
 
 def test_names_of_a_set_are_text_and_never_markup() -> None:

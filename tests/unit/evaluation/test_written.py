@@ -1,6 +1,7 @@
 """Files of an evaluation: TREC run files that measure the same again, Markdown, JSON."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def test_the_lines_of_a_run_file() -> None:
     assert lines[0] == "q1 Q0 b 1 0.5 hybrid_256_int8\n"
     assert lines[3].startswith("q_2 Q0 a 1 ")
     assert all(len(line.split()) == 6 for line in lines)
-    assert file_name(searched()) == "hybrid-256-int8.trec"
+    assert file_name("hybrid 256 int8") == "hybrid-256-int8.trec"
 
 
 def test_all_files_are_written(tmp_path: Path) -> None:
@@ -74,6 +75,44 @@ def test_all_files_are_written(tmp_path: Path) -> None:
     data = json.loads((tmp_path / "out/deep/report.json").read_text("utf-8"))
     assert [run["name"] for run in data["runs"]] == ["hybrid 256 int8", "dense"]
     assert "ranking" not in data["runs"][0]["queries"][0]
+
+
+def test_run_files_of_an_earlier_report_go_and_those_of_others_stay(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    write_report(made_report(made_run("dense"), made_run("hybrid+rerank")), tmp_path)
+    (runs / "bm25s.trec").write_text("of another tool")
+    write_report(made_report(made_run("dense"), made_run("lexical")), tmp_path)
+    assert sorted(path.name for path in runs.iterdir()) == [
+        "bm25s.trec",
+        "dense.trec",
+        "lexical.trec",
+    ]
+
+
+@pytest.mark.parametrize("earlier", ["no json", '{"runs": [{"name": 7}]}', "[]", "{}"])
+def test_a_folder_with_another_report_json_loses_no_run_file(tmp_path: Path, earlier: str) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "7.trec").write_text("of another tool")
+    (tmp_path / "report.json").write_text(earlier)
+    write_report(made_report(made_run("dense")), tmp_path)
+    assert (tmp_path / "runs" / "7.trec").is_file()
+
+
+def test_a_file_is_replaced_as_a_whole_or_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fills up in the middle of a run file."""
+    write_report(made_report(searched()), tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+
+    def full(run: Run) -> Iterator[str]:
+        yield f"{run.name} is cut"
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gateway.evaluation.written.run_lines", full)
+    with pytest.raises(ConfigurationError, match="No space left"):
+        write_report(made_report(searched(), made_run("lexical")), tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_the_operator(tmp_path: Path) -> None:

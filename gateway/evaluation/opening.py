@@ -89,7 +89,7 @@ async def evaluate_configured(
         except GatewayError as exc:
             if not parts:
                 raise
-            failures.append(exc)
+            failures.append(_named(exc, variant))
     report = report_of(golden, plan, parts, seconds=time.perf_counter() - started)
     warnings = (*report.warnings, *losses_of(calibrations))
     report = replace(report, calibrations=calibrations, warnings=warnings)
@@ -120,9 +120,12 @@ def _require_all(forms: Mapping[str, Settings], asked: Asked, plan: Plan) -> Gol
     require_used(plan, several=several, gated=asked.gate is not None)
     planned: list[Key] = []
     for variant, settings in forms.items():
-        profile = require_consistent(settings)
-        require_possible(plan, profile, reranks=settings.rerank_kind != "none")
-        planned += planned_runs(plan, sizes_of(plan, profile, settings.size), variant)
+        try:
+            profile = require_consistent(settings)
+            require_possible(plan, profile, reranks=settings.rerank_kind != "none")
+            planned += planned_runs(plan, sizes_of(plan, profile, settings.size), variant)
+        except GatewayError as exc:
+            raise _named(exc, variant) from None
     golden = GoldenSet.load(asked.where, split=asked.split).first(asked.queries)
     require_enough(plan, golden)
     if asked.gate is not None:
@@ -130,6 +133,13 @@ def _require_all(forms: Mapping[str, Settings], asked: Asked, plan: Plan) -> Gol
     if asked.folder is not None:
         require_writable(asked.folder)
     return golden
+
+
+def _named(error: GatewayError, variant: str) -> GatewayError:
+    """Return an error whose message begins with the variant that it is of, if it is of one."""
+    if variant:
+        error.args = (f"--variant {variant}: {error}", *error.args[1:])
+    return error
 
 
 def _runtime(

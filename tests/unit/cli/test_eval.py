@@ -212,6 +212,7 @@ def test_a_set_of_another_collection_leaves_with_2(shell: Shell) -> None:
         (("--rerank",), "needs a reranker and none is configured"),
         (("--variant", "encoder=nonsense"), "encoder"),
         (("--variant", "bfloat16"), "--variant wants KEY=VALUE[,KEY=VALUE], got 'bfloat16'"),
+        (("--variant", "size=100"), "--variant size=100: "),
         (("--variant", "size=100"), "no size 100"),
         (("--calibrate",), "3 queries with 20 hits each are too few to calibrate"),
         (("--calibrate", "--stages", "exact"), "--calibrate has nothing to do with exact"),
@@ -440,4 +441,4 @@ def test_a_variant_that_fails_costs_no_figures(ran: Run) -> None:
     done = ran("eval", "little", "--stages", "dense", "--json", *variant)
     assert done.code == 2
     assert [run["name"] for run in done.json["runs"]] == ["dense"]
-    assert "http://127.0.0.1:9" in done.err
+    assert ": --variant encoder=tei,tei.urls=http://127.0.0.1:9: " in done.err

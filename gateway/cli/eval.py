@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli._ending import ending
 from gateway.cli._eval_output import (
     Bar,
     finish,
@@ -19,6 +20,7 @@ from gateway.embedding.profile import Task
 from gateway.evaluation.gate import MAX_DROP, Gate
 from gateway.evaluation.opening import Asked, Outcome, evaluate_configured
 from gateway.evaluation.plan import ALL_STAGES, DEPTH, MMR, STAGES, SWEPT, Plan
+from gateway.evaluation.scratch import left_of
 from gateway.observability.logs import configure_logs
 
 _BM25 = Lexical()
@@ -238,7 +240,7 @@ def evaluate(
             max_bytes_per_chunk=max_bytes_per_chunk,
             calibrate=calibrate,
         )
-        with Bar() as bar:
+        with ending(left_of(settings, cache)), Bar() as bar:
             outcome = await evaluate_configured(
                 settings,
                 Asked(dataset, split, limit_queries, gate, run_dir),

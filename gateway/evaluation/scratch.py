@@ -55,6 +55,13 @@ def cached(settings: Settings, cache: Path | None) -> Settings:
     return settings.model_copy(update={"cache": kept})
 
 
+def left_of(settings: Settings, cache: Path | None) -> str:
+    """Say what is left of an evaluation that was ended."""
+    if cached(settings, cache).cache.kind == "memory":
+        return "nothing of it is kept: give --cache DIR, and vectors are"
+    return "vectors are kept in the cache: the same command goes on from there"
+
+
 @contextmanager
 def _folder() -> Generator[Path, None, None]:
     with TemporaryDirectory(prefix="gateway-eval-") as name:

@@ -1,6 +1,9 @@
 """`gateway eval` as a user and a CI job meet it: output, exit codes, files."""
 
+import asyncio
 import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -434,6 +437,41 @@ def test_too_few_relevant_hits_to_calibrate_cost_no_figures(shell: Shell, ran: R
     assert done.code == 2
     assert done.json["runs"][0]["metrics"]["ndcg@10"] == pytest.approx(0.0)
     assert "with 0 relevant ones are too few to calibrate" in done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ((), "vectors are kept in the cache: the same command goes on from there"),
+        (("--set", "cache.kind=memory"), "nothing of it is kept: give --cache DIR"),
+    ],
+)
+def test_an_evaluation_that_is_ended_leaves_no_scratch_and_says_what_is_kept(
+    ran: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    left: str,
+    number: signal.Signals,
+) -> None:
+    there: list[Path] = []
+
+    def scratch() -> list[Path]:
+        return list(tmp_path.glob("gateway-eval-*"))
+
+    async def endless(*_: object, **__: object) -> None:
+        there.extend(scratch())
+        os.kill(os.getpid(), number)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("gateway.evaluation.opening.evaluate_part", endless)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    done = ran("eval", "little", "--stages", "dense", *options)
+    assert (done.code, done.out) == (128 + number, "")
+    assert f"interrupted; {left}" in done.err
+    assert there
+    assert scratch() == []
 
 
 def test_a_variant_that_fails_costs_no_figures(ran: Run) -> None:

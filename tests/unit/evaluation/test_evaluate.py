@@ -58,7 +58,9 @@ async def test_every_stage_is_searched_and_measured(golden: GoldenSet) -> None:
         assert run.latency.p95_ms >= run.latency.p50_ms > 0
         assert (run.index.chunks, run.index.documents) == (5, 5)
         assert run.index.tokens > 40
+        assert run.configuration.quantization == "none"  # nothing is indexed, so all is exact
     assert [run.query_tokens > 12 for run in report.runs] == [True, False, True]
+    assert report.recommendation is None  # there is one form, and no choice
     assert await collections(runtime) == []
 
 

@@ -115,6 +115,7 @@ def test_an_existing_collection(shell: Shell) -> None:
     done = edge.run("eval", "little", "-c", "mine", "--json", "--stages", "dense")
     assert done.code == 0, done.err
     assert done.json["runs"][0]["metrics"]["ndcg@10"] == pytest.approx(1.0)
+    assert done.json["runs"][0]["index"]["documents"] == 5
     assert [row["name"] for row in edge.run("collections", "list", "--json").json] == ["mine"]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -13,13 +14,14 @@ from gateway.cli.common import ASKED_WRONGLY, FAILED, err, out, print_error, war
 from gateway.errors import GatewayError
 from gateway.evaluation.calibrating import lines_of
 from gateway.evaluation.gate import Gate, Verdict
-from gateway.evaluation.markdown import card_by_size, columns
+from gateway.evaluation.markdown import card_figures, columns
 from gateway.evaluation.opening import Outcome
 from gateway.evaluation.results import PRIMARY, Comparison, Report, Run
 from gateway.evaluation.written import to_text, write_report
 
-WIDTH: Final = 132
-"""Columns of the table of runs: wider than some terminals, but never cut."""
+NAME: Final = 30
+"""Characters of a run's name in the table of runs; a longer one is folded, and nothing is cut."""
+_ANY: Final = 10_000
 COMPARED: Final = 6
 """Comparisons that are printed."""
 
@@ -70,7 +72,7 @@ def print_report(report: Report) -> None:
     """A table of runs, the comparisons, and the recommendation last."""
     data = report.dataset
     out.print(
-        f"[bold]{data.name}[/] {data.split}: {data.queries} queries, {data.judgments} "
+        f"[bold]{escape(data.name)}[/] {escape(data.split)}: {data.queries} queries, {data.judgments} "
         f"{'graded' if data.graded else 'binary'} judgments, {data.documents or '?'} documents"
     )
     out.print(_whole(_runs(report)), crop=False)
@@ -87,7 +89,8 @@ def print_report(report: Report) -> None:
     if len(found) > COMPARED:
         out.print(f"... and {len(found) - COMPARED} more comparisons (--json has them)")
     if report.recommendation is not None:
-        out.print(f"[bold green]recommended: {report.recommendation.run}[/]", highlight=False)
+        name = escape(report.recommendation.run)
+        out.print(f"[bold green]recommended: {name}[/]", highlight=False)
         out.print(report.recommendation.why, markup=False)
     for line in lines_of(report.calibrations):
         out.print(f"calibrated {line}", markup=False)
@@ -138,26 +141,24 @@ def finish(outcome: Outcome, gate: Gate | None, folder: Path | None) -> int:
 def _runs(report: Report) -> Table:
     names = columns(report)
     table = Table(caption="p50 and p95: ms of a search without the encoding of the query")
-    table.add_column("run", style="bold", no_wrap=True)
-    card = card_by_size(report)
+    table.add_column("run", style="bold", max_width=NAME, overflow="fold")
+    card = card_figures(report)
     for name in ("size", *names, "p50", "p95", "bytes/chunk", *(["card"] if card else [])):
         table.add_column(name, justify="right", no_wrap=True)
-    for run in report.runs:
-        row = _row(run, names)
-        told = "" if run.by_words else card.get(run.configuration.size, "")
-        table.add_row(*row, *([told] if card else []))
+    for place, run in enumerate(report.runs):
+        table.add_row(*_row(run, names), *card[place : place + 1])
     return table
 
 
 def _whole(table: Table) -> Table:
     """Give a table its natural width, whatever the terminal's."""
-    table.width = out.measure(table, options=out.options.update(max_width=WIDTH)).maximum
+    table.width = out.measure(table, options=out.options.update(max_width=_ANY)).maximum
     return table
 
 
 def _row(run: Run, names: Sequence[str]) -> list[str]:
     return [
-        run.name,
+        escape(run.name),
         "" if run.by_words else str(run.configuration.size),
         *(_figure(run, name) for name in names),
         f"{run.latency.p50_ms:.1f}",

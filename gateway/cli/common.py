@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from gateway.bootstrap import Runtime, open_runtime
+from gateway.cli._ending import Interrupted
 from gateway.errors import ConfigurationError, GatewayError, InvalidRequest
 from gateway.observability.logs import configure_logs
 from gateway.settings import Layer, Settings, load_settings
@@ -93,6 +94,9 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         fail(exc)
     except BaseExceptionGroup as group:
         fail(_first(group))
+    except Interrupted as exc:
+        err.print(f"interrupted; {exc}", markup=False)
+        raise typer.Exit(exc.code) from None
     except KeyboardInterrupt:
         err.print("interrupted; what was acknowledged is stored")
         raise typer.Exit(130) from None

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli._ending import ending
 from gateway.cli._eval_output import (
     Bar,
     finish,
@@ -19,7 +20,7 @@ from gateway.embedding.profile import Task
 from gateway.evaluation.gate import MAX_DROP, Gate
 from gateway.evaluation.opening import Asked, Outcome, evaluate_configured
 from gateway.evaluation.plan import ALL_STAGES, DEPTH, MMR, STAGES, SWEPT, Plan
-from gateway.evaluation.scratch import cache_folder
+from gateway.evaluation.scratch import left_of
 from gateway.observability.logs import configure_logs
 
 _BM25 = Lexical()
@@ -114,7 +115,7 @@ def evaluate(
         typer.Option(
             metavar="DIR",
             help="Where vectors are kept, so that a run goes on where another ended "
-            "\\[default: evaluation/ under data_dir].",
+            "\\[default: as cache.kind says, else evaluation/ under data_dir].",
             rich_help_panel=_INDEX,
         ),
     ] = None,
@@ -220,7 +221,6 @@ def evaluate(
         plan = Plan(
             stages=named,
             mmr=MMR if mmr is None else mmr,
-            rerank_candidates=settings.rerank.candidates,
             sizes=tuple(dict.fromkeys(size or ())),
             quantizations=tuple(dict.fromkeys(quantization or ())),
             coarse=coarse,
@@ -240,12 +240,12 @@ def evaluate(
             max_bytes_per_chunk=max_bytes_per_chunk,
             calibrate=calibrate,
         )
-        with Bar() as bar:
+        with ending(left_of(settings, cache)), Bar() as bar:
             outcome = await evaluate_configured(
                 settings,
                 Asked(dataset, split, limit_queries, gate, run_dir),
                 plan,
-                cache=cache or cache_folder(settings),
+                cache=cache,
                 progress=bar,
                 variants={
                     each: read_settings(config, [*(assignments or []), *assignments_of(each)])

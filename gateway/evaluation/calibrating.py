@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gateway.domain.calibration import Calibration
 from gateway.embedding.profile import Task
-from gateway.errors import InvalidRequest
+from gateway.errors import GatewayError, InvalidRequest
 from gateway.evaluation.results import Calibrated, Run
 from gateway.ports import VectorStore
 from gateway.retrieval.query import RERANK, Mode
@@ -45,13 +45,25 @@ class Judged:
         return Judged(self.scores[chosen], self.relevant[chosen], self.queries[chosen])
 
 
-def calibrate(runs: Sequence[Run]) -> tuple[Calibrated, ...]:
-    """Calibrate the scores of every run by a mode, plain or reranked.
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What could be calibrated, and why the rest could not."""
 
-    Raises:
-        InvalidRequest: too few judged hits to fit anything.
-    """
-    return tuple(_calibrated(run) for run in runs if run.configuration.stage in CALIBRATED)
+    found: tuple[Calibrated, ...]
+    failures: tuple[GatewayError, ...] = ()
+
+
+def calibrate(runs: Sequence[Run]) -> Fitted:
+    """Calibrate the scores of every run by a mode, plain or reranked; each stands for itself."""
+    found: list[Calibrated] = []
+    failures: list[GatewayError] = []
+    for run in runs:
+        if run.configuration.stage in CALIBRATED:
+            try:
+                found.append(_calibrated(run))
+            except InvalidRequest as exc:
+                failures.append(exc)
+    return Fitted(tuple(found), tuple(failures))
 
 
 def judged_hits(run: Run) -> Judged:
@@ -105,14 +117,7 @@ def _corners(scores: Floats, heights: Floats) -> NDArray[np.int64]:
 
 def _calibrated(run: Run) -> Calibrated:
     judged, options = judged_hits(run), run.configuration.options
-    relevant = int(judged.relevant.sum())
-    if len(judged.scores) < LEAST_HITS or relevant < LEAST_RELEVANT:
-        raise InvalidRequest(
-            f"{len(judged.scores)} hits of {run.name} search with {relevant} relevant ones are too few "
-            f"to calibrate: it takes {LEAST_HITS} and {LEAST_RELEVANT}; judge more queries (gateway "
-            "golden new)",
-            field="calibrate",
-        )
+    _require_enough(run, judged)
     told = _held_out(judged)
     return Calibrated(
         run=run.name,
@@ -124,6 +129,22 @@ def _calibrated(run: Run) -> Calibrated:
         ),
         brier=float(np.mean((told - judged.relevant) ** 2)),
         error=expected_error(told, judged.relevant),
+    )
+
+
+def _require_enough(run: Run, judged: Judged) -> None:
+    hits, relevant = len(judged.scores), int(judged.relevant.sum())
+    if hits >= LEAST_HITS and relevant >= LEAST_RELEVANT:
+        return
+    remedy = "judge more queries (gateway golden new)"
+    if hits < LEAST_HITS and run.by_words:
+        remedy = f"ask longer queries, whose words are in more chunks, or {remedy}"
+    elif hits >= LEAST_HITS:
+        remedy = f"{remedy}, or more documents of each (--judge)"
+    raise InvalidRequest(
+        f"{hits} hits of {run.name} search with {relevant} relevant ones are too few to calibrate: it "
+        f"takes {LEAST_HITS} and {LEAST_RELEVANT}; {remedy}",
+        field="calibrate",
     )
 
 
@@ -148,15 +169,37 @@ def expected_error(told: Floats, relevant: Floats) -> float:
     return float(sum(gaps))
 
 
-async def keep(store: VectorStore, name: str, found: Sequence[Calibrated]) -> None:
+async def keep(
+    store: VectorStore, name: str, found: Sequence[Calibrated]
+) -> tuple[Calibrated, ...]:
     """Keep calibrations with a collection: its searches then tell probabilities.
+
+    Returns them with where they are kept, and with the hits of those they replace.
 
     Raises:
         CollectionNotFound, UpstreamError: nothing is kept.
     """
     spec = await store.spec(name)
-    kept = {**spec.calibrations, **{one.stage: one.calibration for one in found}}
+    earlier = spec.calibrations
+    kept = {**earlier, **{one.stage: one.calibration for one in found}}
     await store.amend(replace(spec, calibrations=kept))
+    return tuple(
+        replace(
+            one, kept=name, replaced=earlier[one.stage].judged if one.stage in earlier else None
+        )
+        for one in found
+    )
+
+
+def losses_of(found: Sequence[Calibrated]) -> list[str]:
+    """Say of each calibration that it replaced one of more judged hits."""
+    return [
+        f"the calibration of {one.stage} search that {one.kept!r} had was of {one.replaced} judged hits, "
+        f"and is replaced by one of {one.calibration.judged}: calibrate with the larger set again to "
+        "have it back"
+        for one in found
+        if one.replaced is not None and one.replaced > one.calibration.judged
+    ]
 
 
 def lines_of(found: Sequence[Calibrated]) -> list[str]:
@@ -164,5 +207,6 @@ def lines_of(found: Sequence[Calibrated]) -> list[str]:
     return [
         f"{one.run}: {one.calibration.judged} hits, {len(one.calibration.scores)} points; on "
         f"held-out queries Brier score {one.brier:.4f}, expected calibration error {one.error:.4f}"
+        + ("" if one.kept is None else f"; kept with collection {one.kept!r}")
         for one in found
     ]

@@ -7,6 +7,7 @@ from typing import Final
 from gateway.bootstrap import Runtime
 from gateway.domain.collections import CollectionSpec, Lexical
 from gateway.domain.documents import chunk_id
+from gateway.domain.search import Eq
 from gateway.errors import InvalidGoldenSet, InvalidRequest
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.indexing import Indexed, ingest, ingest_whole
@@ -70,7 +71,7 @@ async def _existing(
         "as not found"
     ]
     info = await runtime.collections.describe(name)
-    documents = golden.documents or info.chunks
+    documents = await runtime.store.count(name, Eq("chunk_index", 0))
     index = Index(documents, info.chunks, 0, 0, 0)
     return spec, index, problems if missing else []
 

@@ -138,7 +138,8 @@ def _configuration(
     if plan.collection is not None:
         options |= {"collection": plan.collection, "chunks": None}
     if parse_stage(stage).rerank and runtime.reranker is not None:
-        options["reranker"] = runtime.reranker.info.scale
+        candidates = runtime.settings.rerank.candidates
+        options |= {"reranker": runtime.reranker.info.scale, "rerank_candidates": candidates}
     base = parse_stage(stage).base
     plain = base == EXACT or not indexed
     kind = Quantization.NONE if plain else spec.tuning.quantization
@@ -165,5 +166,8 @@ def _name(plan: Plan, stage: str, size: int, kind: Quantization) -> str:
 
 
 def _published(runtime: Runtime) -> tuple[Published, ...]:
-    scores = runtime.embedder.profile.published
-    return tuple(Published(score.benchmark, score.size, score.score) for score in scores)
+    profile = runtime.embedder.profile
+    return tuple(
+        Published(score.benchmark, score.size, score.score, profile.name)
+        for score in profile.published
+    )

@@ -99,12 +99,13 @@ def _published(report: Report) -> str:
     if not report.published:
         return ""
     rows = "".join(
-        f"<tr><th>{escape(each.benchmark)}</th><td>{each.size}</td><td>{each.score:.2f}</td></tr>"
+        f"<tr><th>{escape(each.profile)}</th><td>{escape(each.benchmark)}</td><td>{each.size}</td>"
+        f"<td>{each.score:.2f}</td></tr>"
         for each in report.published
     )
     return (
-        "<section><h2>The model card's figures</h2><table class='runs'><thead><tr><th>benchmark</th>"
-        f"<th>size</th><th>score</th></tr></thead><tbody>{rows}</tbody></table></section>"
+        "<section><h2>The model card's figures</h2><table class='runs'><thead><tr><th>model</th>"
+        f"<th>benchmark</th><th>size</th><th>score</th></tr></thead><tbody>{rows}</tbody></table></section>"
     )
 
 

@@ -38,20 +38,32 @@ def _head(report: Report) -> str:
     )
 
 
-def card_by_size(report: Report) -> dict[int, str]:
-    """Return the first benchmark of the model's card, by vector size."""
-    first = [each for each in report.published if each.benchmark == report.published[0].benchmark]
-    return {each.size: f"{each.score:.2f}" for each in first}
+def card_figures(report: Report) -> list[str]:
+    """Return what its model's card says of each run at its size, by the first benchmark of all.
+
+    Empty for a run of which the card says nothing; no list where no card says anything.
+    """
+    if not report.published:
+        return []
+    first = report.published[0].benchmark
+    known = {
+        (one.profile, one.size): f"{one.score:.2f}"
+        for one in report.published
+        if one.benchmark == first
+    }
+    return [
+        "" if run.by_words else known.get((run.configuration.profile, run.configuration.size), "")
+        for run in report.runs
+    ]
 
 
 def _runs(report: Report) -> str:
-    names, card = columns(report), card_by_size(report)
+    names, card = columns(report), card_figures(report)
     head = ["run", "size", *names, "p50 ms", "p95 ms", "bytes/chunk", "chunks"]
     rows = [_row(run, names) for run in report.runs]
     if card:
         head.append(f"card: {report.published[0].benchmark}")
-        told = ["" if r.by_words else card.get(r.configuration.size, "") for r in report.runs]
-        rows = [[*row, figure] for row, figure in zip(rows, told, strict=True)]
+        rows = [[*row, figure] for row, figure in zip(rows, card, strict=True)]
     return table(head, rows)
 
 
@@ -74,8 +86,11 @@ def _row(run: Run, names: Sequence[str]) -> list[str]:
 def _published(report: Report) -> str:
     if not report.published:
         return ""
-    rows = [[each.benchmark, str(each.size), f"{each.score:.2f}"] for each in report.published]
-    return "The model card's figures:\n\n" + table(["benchmark", "size", "score"], rows)
+    rows = [
+        [each.profile, each.benchmark, str(each.size), f"{each.score:.2f}"]
+        for each in report.published
+    ]
+    return "The model card's figures:\n\n" + table(["model", "benchmark", "size", "score"], rows)
 
 
 def _comparisons(comparisons: Sequence[Comparison]) -> str:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from gateway.bootstrap import Runtime, open_runtime
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.evaluation.assembling import Part, dataset_of, report_of
-from gateway.evaluation.calibrating import calibrate, keep
+from gateway.evaluation.calibrating import Fitted, calibrate, keep, losses_of
 from gateway.evaluation.checking import (
     planned_runs,
     require_enough,
@@ -59,12 +59,13 @@ async def evaluate_configured(
     asked: Asked,
     plan: Plan,
     *,
-    cache: Path,
+    cache: Path | None,
     progress: Progress,
     variants: Mapping[str, Settings] = NO_VARIANTS,
 ) -> Outcome:
     """Read a golden set and evaluate it with the configured model, then under each of `variants`.
 
+    Vectors are kept in the folder `cache`; None: in the cache that is set, else under `data_dir`.
     Once there are runs, an error loses none of them: it is one of the outcome's failures.
 
     Raises:
@@ -82,16 +83,29 @@ async def evaluate_configured(
             async with _runtime(form, plan, cache) as runtime:
                 parts.append(await evaluate_part(runtime, golden, plan, progress, variant=variant))
                 if plan.calibrate:
-                    found = calibrate(parts[-1].runs)
-                    calibrations += found
-                    if plan.collection is not None:
-                        await keep(runtime.store, plan.collection, found)
+                    fitted = await _calibrated(runtime, plan, parts[-1])
+                    calibrations += fitted.found
+                    failures += fitted.failures
         except GatewayError as exc:
             if not parts:
                 raise
-            failures.append(exc)
+            failures.append(_named(exc, variant))
     report = report_of(golden, plan, parts, seconds=time.perf_counter() - started)
-    return Outcome(replace(report, calibrations=calibrations), tuple(failures))
+    warnings = (*report.warnings, *losses_of(calibrations))
+    report = replace(report, calibrations=calibrations, warnings=warnings)
+    return Outcome(report, tuple(failures))
+
+
+async def _calibrated(runtime: Runtime, plan: Plan, part: Part) -> Fitted:
+    """Calibrate the runs of a part, and keep what could be with the plan's collection."""
+    fitted = calibrate(part.runs)
+    if plan.collection is None or not fitted.found:
+        return fitted
+    try:
+        kept = await keep(runtime.store, plan.collection, fitted.found)
+    except GatewayError as exc:
+        return replace(fitted, failures=(*fitted.failures, exc))
+    return replace(fitted, found=kept)
 
 
 def _require_all(forms: Mapping[str, Settings], asked: Asked, plan: Plan) -> GoldenSet:
@@ -106,9 +120,12 @@ def _require_all(forms: Mapping[str, Settings], asked: Asked, plan: Plan) -> Gol
     require_used(plan, several=several, gated=asked.gate is not None)
     planned: list[Key] = []
     for variant, settings in forms.items():
-        profile = require_consistent(settings)
-        require_possible(plan, profile, reranks=settings.rerank_kind != "none")
-        planned += planned_runs(plan, sizes_of(plan, profile, settings.size), variant)
+        try:
+            profile = require_consistent(settings)
+            require_possible(plan, profile, reranks=settings.rerank_kind != "none")
+            planned += planned_runs(plan, sizes_of(plan, profile, settings.size), variant)
+        except GatewayError as exc:
+            raise _named(exc, variant) from None
     golden = GoldenSet.load(asked.where, split=asked.split).first(asked.queries)
     require_enough(plan, golden)
     if asked.gate is not None:
@@ -118,7 +135,16 @@ def _require_all(forms: Mapping[str, Settings], asked: Asked, plan: Plan) -> Gol
     return golden
 
 
-def _runtime(settings: Settings, plan: Plan, cache: Path) -> AbstractAsyncContextManager[Runtime]:
+def _named(error: GatewayError, variant: str) -> GatewayError:
+    """Return an error whose message begins with the variant that it is of, if it is of one."""
+    if variant:
+        error.args = (f"--variant {variant}: {error}", *error.args[1:])
+    return error
+
+
+def _runtime(
+    settings: Settings, plan: Plan, cache: Path | None
+) -> AbstractAsyncContextManager[Runtime]:
     """The user's own store for a collection of theirs, else a scratch one."""
     if plan.collection is not None:
         return open_runtime(cached(settings, cache))

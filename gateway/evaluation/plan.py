@@ -58,7 +58,6 @@ class Plan:
     whole: bool = False
     lexical: Lexical | None = None
     task: str = Task.QUERY
-    rerank_candidates: int = 50
     mmr: float = MMR
     collection: str | None = None
     sweep: bool = False
@@ -150,8 +149,13 @@ def parse_stage(name: str) -> Stage:
     return Stage(base, rerank="rerank" in more, mmr="mmr" in more)
 
 
-def options_of(name: str, plan: Plan, limit: int, *, by_document: bool = True) -> SearchOptions:
-    """Return how to search at a stage; a query over the model's limit loses its end."""
+def options_of(
+    name: str, plan: Plan, limit: int, *, candidates: int, by_document: bool = True
+) -> SearchOptions:
+    """Return how to search at a stage; a query over the model's limit loses its end.
+
+    `candidates` are the hits that a reranker reads, where the stage has one.
+    """
     stage = parse_stage(name)
     return SearchOptions(
         task=plan.task,
@@ -159,7 +163,7 @@ def options_of(name: str, plan: Plan, limit: int, *, by_document: bool = True) -
         exact=stage.base == EXACT,
         coarse=False if stage.base == EXACT else None,
         limit=limit,
-        rerank=Rerank(plan.rerank_candidates) if stage.rerank else False,
+        rerank=Rerank(candidates) if stage.rerank else False,
         mmr=plan.mmr if stage.mmr else None,
         group=Group() if by_document else None,
         allow_prompted=True,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from math import ceil, log2
+from textwrap import wrap
 from typing import Final, TypeAlias
 
 from gateway.evaluation.results import PRIMARY, Interval, Run
@@ -13,8 +14,11 @@ Place: TypeAlias = Callable[[float], float]
 
 _ROW: Final = 34
 _TEXT: Final = 170
-_NAME: Final = 28
-"""Characters of a run's name that fit beside its bar."""
+_NAME: Final = 25
+"""Characters of a run's name that fit beside its bar or above its dot; a longer one is folded."""
+_WIDE: Final = 74
+"""Characters that fit under a picture."""
+_LINE: Final = 13
 _STEPS: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
 _MOST_STEPS: Final = 6
 
@@ -22,7 +26,8 @@ _MOST_STEPS: Final = 6
 def quality_against_bytes(runs: Sequence[Run], frontier: Sequence[str]) -> str:
     """Each run as a dot: bytes that a search looks through to the right, nDCG@10 upwards.
 
-    The runs that no other one beats are named, and joined by a line.
+    The runs that no other one beats are joined by a line and named: above their dots where that
+    fits, else by a number and underneath.
     """
     sizes = [log2(max(1, run.index.searched_bytes)) for run in runs]
     low, high = min(sizes) - 0.5, max(sizes) + 0.5
@@ -44,6 +49,7 @@ def quality_against_bytes(runs: Sequence[Run], frontier: Sequence[str]) -> str:
     if len(edge) > 1:
         points = " ".join(f"{px:.1f},{py:.1f}" for px, py in edge)
         parts.append(f'<polyline class="front" points="{points}"/>')
+    labels = _labels([name for name in frontier if name in places])
     for run in runs:
         px, py = places[run.name]
         kind = "good" if run.name in frontier else "dim"
@@ -53,8 +59,32 @@ def quality_against_bytes(runs: Sequence[Run], frontier: Sequence[str]) -> str:
             f"<title>{escape(told)}</title></circle>"
         )
         if kind == "good":
-            parts.append(tick(px, py - 10, escape(run.name[:_NAME]), _anchor(px)))
-    return picture(WIDTH, HEIGHT, parts, "Quality against bytes")
+            parts.append(tick(px, py - 10, escape(labels[run.name]), _anchor(px)))
+    legend = [
+        line
+        for name, label in labels.items()
+        if label != name
+        for line in wrap(f"{label} {name}", _WIDE)
+    ]
+    parts += _lines(legend, LEFT, HEIGHT + _LINE, "start")
+    return picture(WIDTH, HEIGHT + (len(legend) + 1) * _LINE, parts, "Quality against bytes")
+
+
+def _labels(names: Sequence[str]) -> dict[str, str]:
+    """Return what stands above each run's dot: its name, or a number where that is too long."""
+    long = [name for name in names if len(name) > _NAME]
+    return {name: f"({long.index(name) + 1})" if name in long else name for name in names}
+
+
+def _folded(name: str) -> list[str]:
+    """Return a run's name in lines that fit beside its bar, its variant on lines of its own."""
+    run, bracket, variant = name.partition(" (")
+    return [*wrap(run, _NAME), *wrap(bracket.strip() + variant, _NAME)]
+
+
+def _lines(texts: Sequence[str], x: float, y: float, anchor: str) -> list[str]:
+    """Return lines of text, one under the other from `y` on."""
+    return [tick(x, y + place * _LINE, escape(text), anchor) for place, text in enumerate(texts)]
 
 
 def _anchor(px: float) -> str:
@@ -78,26 +108,27 @@ def _steps(low: float, high: float) -> list[float]:
 
 def intervals(runs: Sequence[Run]) -> str:
     """Each run as a bar from 0 to its nDCG@10, with the interval of its mean."""
-    tall = TOP + _ROW * len(runs) + 24
+    names = [_folded(run.name) for run in runs]
     most = max(run.intervals[PRIMARY].high for run in runs) or 1.0
 
     def x(value: float) -> float:
         return _TEXT + value / most * (WIDTH - _TEXT - 56)
 
     parts: list[str] = []
-    for place, run in enumerate(runs):
-        at = TOP + place * _ROW
+    at = TOP
+    for run, name in zip(runs, names, strict=True):
         spread: Interval = run.intervals[PRIMARY]
         value = run.metrics[PRIMARY]
         parts += [
-            tick(_TEXT - 10, at + 17, escape(run.name[:_NAME]), "end"),
+            *_lines(name, _TEXT - 10, at + 17, "end"),
             f'<rect class="good" x="{_TEXT}" y="{at + 5}" width="{x(value) - _TEXT:.1f}" '
             'height="18" rx="2"/>',
             f'<line class="whisker" x1="{x(spread.low):.1f}" x2="{x(spread.high):.1f}" '
             f'y1="{at + 14}" y2="{at + 14}"/>',
             tick(x(spread.high) + 8, at + 18, f"{value:.3f}", "start"),
         ]
-    return picture(WIDTH, tall, parts, f"{PRIMARY} of each run with its interval")
+        at += _ROW + (len(name) - 1) * _LINE
+    return picture(WIDTH, at + 24, parts, f"{PRIMARY} of each run with its interval")
 
 
 def won_and_lost(run: Run, against: Run) -> str:

@@ -69,9 +69,14 @@ def report_from_json(data: Mapping[str, Any]) -> Report:
 
 
 def _calibrated_from(data: Mapping[str, Any]) -> Calibrated:
-    fitted = Calibration.from_json(data["calibration"])
     return Calibrated(
-        data.get("run", data["stage"]), data["stage"], fitted, data["brier"], data["error"]
+        run=data.get("run", data["stage"]),
+        stage=data["stage"],
+        calibration=Calibration.from_json(data["calibration"]),
+        brier=data["brier"],
+        error=data["error"],
+        kept=data.get("kept"),
+        replaced=data.get("replaced"),
     )
 
 

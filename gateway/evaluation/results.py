@@ -184,11 +184,15 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A figure of the model card at a vector size, another benchmark than ours as a rule."""
+    """A figure of a model's card at a vector size, another benchmark than ours as a rule.
+
+    `profile` names the model; it is empty in reports that did not tell it.
+    """
 
     benchmark: str
     size: int
     score: float
+    profile: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +212,8 @@ class Calibrated:
     """A calibration of the scores of one run by a stage, with its errors on held-out queries.
 
     `brier` is the mean squared distance between probability and outcome, `error` the expected
-    calibration error: how far apart the two are on average in ten bins (Guo et al., 2017).
+    calibration error: how far apart the two are on average in ten bins (Guo et al., 2017). `kept`
+    names the collection that it is kept with, `replaced` the judged hits of the one it had before.
     """
 
     run: str
@@ -216,6 +221,8 @@ class Calibrated:
     calibration: Calibration
     brier: float
     error: float
+    kept: str | None = None
+    replaced: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,9 @@ CACHE_BYTES: Final = 20_000_000_000
 """Room of the cache: 5 million vectors of 768 values."""
 
 
-def cache_folder(settings: Settings) -> Path:
-    """Where evaluations keep vectors unless they are told otherwise."""
-    return settings.data_dir / "evaluation"
-
-
 @asynccontextmanager
 async def scratch_runtime(
-    settings: Settings, cache: Path, *, indexed: bool
+    settings: Settings, cache: Path | None, *, indexed: bool
 ) -> AsyncGenerator[Runtime, None]:
     """Open the configured encoder over a scratch store; every text is encoded once, ever.
 
@@ -41,16 +36,30 @@ async def scratch_runtime(
             "edge": EdgeSettings(index_from=1) if indexed else EdgeSettings(),
             "store": "memory" if settings.store_kind == "memory" else "edge",
         }
-        async with open_runtime(cached(settings.model_copy(update=changes), cache)) as runtime:
+        kept = cached(settings, cache).cache
+        async with open_runtime(settings.model_copy(update={**changes, "cache": kept})) as runtime:
             yield runtime
 
 
-def cached(settings: Settings, cache: Path) -> Settings:
-    """Return settings under which vectors are kept in `cache`, unless a cache is set already."""
-    if settings.cache.kind != "none":
-        return settings
-    kept = CacheSettings(kind="disk", path=cache, max_bytes=CACHE_BYTES)
+def cached(settings: Settings, cache: Path | None) -> Settings:
+    """Return settings under which vectors are kept: in the folder `cache` where one is given.
+
+    Else in the cache that is set already, else in a folder of evaluations under `data_dir`.
+    """
+    if cache is None and settings.cache.kind != "none":
+        folder = settings.cache.path or settings.data_dir / "cache"
+        kept = settings.cache.model_copy(update={"path": folder})
+    else:
+        folder = cache or settings.data_dir / "evaluation"
+        kept = CacheSettings(kind="disk", path=folder, max_bytes=CACHE_BYTES)
     return settings.model_copy(update={"cache": kept})
+
+
+def left_of(settings: Settings, cache: Path | None) -> str:
+    """Say what is left of an evaluation that was ended."""
+    if cached(settings, cache).cache.kind == "memory":
+        return "nothing of it is kept: give --cache DIR, and vectors are"
+    return "vectors are kept in the cache: the same command goes on from there"
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from gateway.evaluation.results import (
     Run,
 )
 from gateway.evaluation.statistics import intervals
+from gateway.retrieval.options import SearchOptions
 from gateway.retrieval.pipeline import Retriever
 
 
@@ -87,7 +88,7 @@ class Searcher:
         return self._measured(configuration, index, answers)
 
     async def _ask(self, collection: str, stage: str, query: str, text: str, limit: int) -> _Answer:
-        options = options_of(stage, self._plan, limit)
+        options = self._options(stage, limit)
         started = time.perf_counter()
         result = await self._retriever.search(collection, text, options)
         seconds = time.perf_counter() - started - result.explanation.embed_seconds
@@ -97,10 +98,14 @@ class Searcher:
         tokens = result.explanation.tokens
         if not (self._plan.calibrate or self._golden.spans.get(query)):
             return _Answer(ranking, {}, seconds, tokens)
-        options = options_of(stage, self._plan, READ, by_document=False)
+        options = self._options(stage, READ, by_document=False)
         hits = (await self._retriever.search(collection, text, options)).hits
         judged = tuple(JudgedHit(hit.score, self._is_relevant(query, hit.chunk)) for hit in hits)
         return _Answer(ranking, self._spans(query, hits), seconds, tokens, judged)
+
+    def _options(self, stage: str, limit: int, *, by_document: bool = True) -> SearchOptions:
+        candidates = self._runtime.settings.rerank.candidates
+        return options_of(stage, self._plan, limit, candidates=candidates, by_document=by_document)
 
     def _is_relevant(self, query: str, chunk: Chunk) -> bool:
         """Tell by the spans in the chunk's document where it has any, else by its judgment."""

@@ -24,9 +24,9 @@ def run_lines(run: Run) -> Iterator[str]:
             yield f"{ids} {rank} {score:.9g} {tag}\n"
 
 
-def file_name(run: Run) -> str:
-    """Return a name for the file of a run: `hybrid-256-int8.trec`."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", run.name) + ".trec"
+def file_name(run: str) -> str:
+    """Return the name for the file of a run by its name: `hybrid-256-int8.trec`."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", run) + ".trec"
 
 
 def _joined(text: str) -> str:

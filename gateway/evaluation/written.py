@@ -1,9 +1,10 @@
 """The files of an evaluation: report as JSON, Markdown and HTML, and a TREC run file of each run."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Final
+from typing import Any, Final
 
 from gateway.errors import ConfigurationError
 from gateway.evaluation.html import html_page
@@ -12,6 +13,7 @@ from gateway.evaluation.report_json import report_to_json
 from gateway.evaluation.results import Report
 from gateway.evaluation.trec import file_name, run_lines
 
+REPORT: Final = "report.json"
 RUNS: Final = "runs"
 
 
@@ -33,17 +35,22 @@ def require_writable(folder: Path) -> None:
 def write_report(report: Report, folder: Path) -> None:
     """Write `report.json`, `report.md`, `report.html` and `runs/*.trec` into a folder, which is made.
 
+    Each file is replaced as a whole. Run files of an earlier report in the folder that this one has
+    not are removed; files of anybody else stay.
+
     Raises:
         ConfigurationError: the folder cannot be written.
     """
+    runs, names = folder / RUNS, {file_name(run.name) for run in report.runs}
     try:
-        (folder / RUNS).mkdir(parents=True, exist_ok=True)
-        _write(folder / "report.json", to_text(report))
-        _write(folder / "report.md", markdown(report))
-        _write(folder / "report.html", html_page(report))
+        runs.mkdir(parents=True, exist_ok=True)
         for run in report.runs:
-            with (folder / RUNS / file_name(run)).open("w", encoding="utf-8") as file:
-                file.writelines(run_lines(run))
+            _write(runs / file_name(run.name), run_lines(run))
+        _write(folder / "report.md", [markdown(report)])
+        _write(folder / "report.html", [html_page(report)])
+        for name in _earlier(folder) - names:
+            (runs / name).unlink(missing_ok=True)
+        _write(folder / REPORT, [to_text(report)])
     except OSError as exc:
         raise ConfigurationError(f"cannot write into {str(folder)!r}: {exc}") from exc
 
@@ -53,5 +60,21 @@ def to_text(report: Report) -> str:
     return json.dumps(report_to_json(report), ensure_ascii=False, indent=2) + "\n"
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def _earlier(folder: Path) -> set[str]:
+    """Names of the run files of the report that the folder holds; none where it holds no report."""
+    try:
+        data: Any = json.loads((folder / REPORT).read_text("utf-8"))
+        return {file_name(run["name"]) for run in data["runs"]}
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
+        return set()
+
+
+def _write(path: Path, parts: Iterable[str]) -> None:
+    """Write a file so that there is all of it, or what was there before."""
+    draft = path.with_name(f"{path.name}.new")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.writelines(parts)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -80,7 +80,7 @@ async def test_probabilities_hold_for_searches_that_were_not_seen(tmp_path: Path
         await ingest(runtime, golden, "paragraphs")
         plan = Plan(stages=("lexical",), collection="paragraphs", calibrate=True)
         report = await evaluate(runtime, golden.first(600), plan)
-        await keep(runtime.store, "paragraphs", calibrate(report.runs))
+        await keep(runtime.store, "paragraphs", calibrate(report.runs).found)
         told: list[float] = []
         relevant: list[bool] = []
         for query in list(golden.queries)[600:1100]:

@@ -1,6 +1,9 @@
 """`gateway eval` as a user and a CI job meet it: output, exit codes, files."""
 
+import asyncio
 import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +16,11 @@ from gateway.cli.app import app
 from gateway.evaluation.assembling import dataset_of
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.report_json import report_to_json
+from gateway.modelserver.contract import RERANKER
 from tests.support.cli import Ran, Shell
 from tests.support.golden_sets import QRELS, QUERIES, made_report, made_run, write_set
+from tests.support.tei_stub import TEIStub
+from tests.support.word_scorer import WordScorer
 
 
 @pytest.fixture
@@ -70,6 +76,27 @@ def test_a_table_for_people_and_files_for_programs(shell: Shell) -> None:
     assert "| dense |" in (shell.home / "out/report.md").read_text("utf-8")
 
 
+def test_long_names_of_variants_cost_no_figure_of_the_table(shell: Shell, ran: Run) -> None:
+    """Names fold; nothing is cut, also where the terminal is narrow."""
+    (shell.home / "little").rename(shell.home / "set [v2]")
+    variant = (
+        "size=128,ingest.chunk_tokens=32,ingest.overlap_tokens=4,tei.urls=http://a,http://[::1]"
+    )
+    arguments = ("--stages", "dense", "--sweep", "--variant", variant)
+    done = ran("eval", "set [v2]", *arguments, "--run-dir", "out")
+    assert done.code == 0, done.err
+    assert "set [v2] test: 3 queries" in done.out
+    table = [line for line in done.out.splitlines() if line.startswith("│")]
+    assert not any("…" in line for line in done.out.splitlines())
+    first = [line.split("│")[1].strip() for line in table]
+    told = "".join(first).replace(" ", "")
+    assert f"dense768none({variant})" in told
+    figures = [[cell.strip() for cell in line.split("│")[2:-1]] for line in table]
+    full = [row for row in figures if row[0] == "768"]
+    assert full
+    assert all(all(row) for row in full)
+
+
 def test_a_sweep_recommends(shell: Shell) -> None:
     done = shell.run(
         "eval", "little", "--sweep", "--stages", "dense", "--max-bytes-per-chunk", "2048"
@@ -88,6 +115,7 @@ def test_an_existing_collection(shell: Shell) -> None:
     done = edge.run("eval", "little", "-c", "mine", "--json", "--stages", "dense")
     assert done.code == 0, done.err
     assert done.json["runs"][0]["metrics"]["ndcg@10"] == pytest.approx(1.0)
+    assert done.json["runs"][0]["index"]["documents"] == 5
     assert [row["name"] for row in edge.run("collections", "list", "--json").json] == ["mine"]
 
 
@@ -188,6 +216,7 @@ def test_a_set_of_another_collection_leaves_with_2(shell: Shell) -> None:
         (("--rerank",), "needs a reranker and none is configured"),
         (("--variant", "encoder=nonsense"), "encoder"),
         (("--variant", "bfloat16"), "--variant wants KEY=VALUE[,KEY=VALUE], got 'bfloat16'"),
+        (("--variant", "size=100"), "--variant size=100: "),
         (("--variant", "size=100"), "no size 100"),
         (("--calibrate",), "3 queries with 20 hits each are too few to calibrate"),
         (("--calibrate", "--stages", "exact"), "--calibrate has nothing to do with exact"),
@@ -253,6 +282,27 @@ def test_a_value_of_a_variant_may_hold_commas(ran: Run) -> None:
     done = ran("eval", "little", "--stages", "dense", "--json", *variant)
     assert done.code == 0, done.err
     assert done.json["runs"][1]["size"] == 128
+
+
+def test_a_variant_reranks_as_many_hits_as_it_says(shell: Shell, ran: Run) -> None:
+    """The reranker would lift the last hit to the top, where it is given it to read."""
+    documents = {f"d{number}": "moon moon moon" for number in range(12)}
+    documents["last"] = "the moon " + "tides and water come and go twice " * 5
+    write_set(
+        shell.home / "moons",
+        documents=documents,
+        queries={"q": "the moon"},
+        qrels=[("q", "last", "1")],
+    )
+    with TEIStub("1.9.3", reranker=WordScorer(), model_type=RERANKER) as server:
+        done = ran(
+            *("eval", "moons", "--stages", "lexical+rerank", "--top", "10", "--json"),
+            *("--set", f"rerank.urls={server.url}", "--variant", "rerank.candidates=5"),
+        )
+    assert done.code == 0, done.err
+    usual, few = done.json["runs"]
+    assert [run["options"]["rerank_candidates"] for run in (usual, few)] == [50, 5]
+    assert [run["metrics"]["ndcg@10"] for run in (usual, few)] == [1, 0]
 
 
 def write_baselines(shell: Shell) -> None:
@@ -333,6 +383,39 @@ def test_calibrations_say_which_run_they_are_of_and_where_they_are_kept(
     assert "warning: the calibrations are reported and not kept" in done.err
 
 
+def test_searches_tell_probabilities_once_a_collection_is_calibrated(
+    shell: Shell, ran: Run
+) -> None:
+    documents = {f"d{number}": f"otters {number}" for number in range(20)}
+    queries = {f"q{number}": f"otters {number}" for number in range(20)}
+    qrels = [(query, query.replace("q", "d"), "1") for query in queries]
+    write_set(shell.home / "many", queries=queries, documents=documents, qrels=qrels)
+    mine = ("-c", "mine", "--set", "store=edge")
+    assert ran("ingest", "many/corpus.jsonl", *mine).code == 0
+    searching = ("search", "otters 7", *mine, "--mode", "dense", "--json")
+    assert "probability" not in ran(*searching).json["hits"][0]
+    done = ran("eval", "many", *mine, "--stages", "dense", "--calibrate")
+    assert done.code == 0, done.err
+    assert "calibrated dense: 400 hits" in done.out
+    assert "kept with collection 'mine'" in done.out
+    assert 0 < ran(*searching).json["hits"][0]["probability"] <= 1
+
+
+def test_a_stage_without_enough_hits_costs_the_others_no_calibration(
+    shell: Shell, ran: Run
+) -> None:
+    """Each query has a word of one document alone, so words find too little, and vectors enough."""
+    documents = {f"d{number}": f"word{number} stands alone" for number in range(20)}
+    queries = {f"q{number}": f"word{number}" for number in range(20)}
+    qrels = [(query, query.replace("q", "d"), "1") for query in queries]
+    write_set(shell.home / "rare", queries=queries, documents=documents, qrels=qrels)
+    done = ran("eval", "rare", "--stages", "lexical,dense", "--calibrate", "--json")
+    assert done.code == 2
+    assert [one["run"] for one in done.json["calibrations"]] == ["dense"]
+    assert "20 hits of lexical search with 20 relevant ones are too few" in done.err
+    assert "ask longer queries" in done.err
+
+
 def test_a_folder_that_fills_up_costs_no_figures(ran: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -357,9 +440,44 @@ def test_too_few_relevant_hits_to_calibrate_cost_no_figures(shell: Shell, ran: R
     assert "with 0 relevant ones are too few to calibrate" in done.err
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ((), "vectors are kept in the cache: the same command goes on from there"),
+        (("--set", "cache.kind=memory"), "nothing of it is kept: give --cache DIR"),
+    ],
+)
+def test_an_evaluation_that_is_ended_leaves_no_scratch_and_says_what_is_kept(
+    ran: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    left: str,
+    number: signal.Signals,
+) -> None:
+    there: list[Path] = []
+
+    def scratch() -> list[Path]:
+        return list(tmp_path.glob("gateway-eval-*"))
+
+    async def endless(*_: object, **__: object) -> None:
+        there.extend(scratch())
+        os.kill(os.getpid(), number)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("gateway.evaluation.opening.evaluate_part", endless)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    done = ran("eval", "little", "--stages", "dense", *options)
+    assert (done.code, done.out) == (128 + number, "")
+    assert f"interrupted; {left}" in done.err
+    assert there
+    assert scratch() == []
+
+
 def test_a_variant_that_fails_costs_no_figures(ran: Run) -> None:
     variant = ("--variant", "encoder=tei,tei.urls=http://127.0.0.1:9")
     done = ran("eval", "little", "--stages", "dense", "--json", *variant)
     assert done.code == 2
     assert [run["name"] for run in done.json["runs"]] == ["dense"]
-    assert "http://127.0.0.1:9" in done.err
+    assert ": --variant encoder=tei,tei.urls=http://127.0.0.1:9: " in done.err

@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.domain.collections import CollectionSpec
-from gateway.errors import InvalidRequest
 from gateway.evaluation.calibrating import (
     MOST_POINTS,
+    Fitted,
     Judged,
     calibrate,
     expected_error,
     fit,
     keep,
+    losses_of,
     pooled,
 )
 from gateway.evaluation.results import (
@@ -63,7 +64,8 @@ def judged_anew(run: Run, relevant: Callable[[JudgedHit], bool]) -> Run:
 
 
 def staged(run: Run, stage: str, **options: str) -> Run:
-    return replace(run, configuration=replace(run.configuration, stage=stage, options=options))
+    configuration = replace(run.configuration, name=stage, stage=stage, options=options)
+    return replace(run, configuration=configuration)
 
 
 @settings(max_examples=50, deadline=None)
@@ -79,7 +81,7 @@ def test_pooling_is_the_isotonic_regression_of_scikit_learn(
 
 
 def test_a_known_curve_is_found_again_with_few_points() -> None:
-    (found,) = calibrate([drawn()])
+    (found,) = calibrate([drawn()]).found
     scores = np.linspace(0.1, 0.9, 9)
     told = found.calibration.probabilities_of(scores.tolist())
     np.testing.assert_allclose(told, sigmoid(scores), atol=0.12)
@@ -92,7 +94,7 @@ def test_a_known_curve_is_found_again_with_few_points() -> None:
 def test_what_is_told_of_held_out_queries_is_worse_than_of_those_it_was_fitted_on() -> None:
     """Pure noise: nothing can be learnt, and the error on held-out queries says so."""
     rng = np.random.default_rng(1)
-    (found,) = calibrate([judged_anew(drawn(), lambda _: rng.random() < 0.5)])
+    (found,) = calibrate([judged_anew(drawn(), lambda _: rng.random() < 0.5)]).found
     assert found.brier == pytest.approx(0.25, abs=0.02)
 
 
@@ -115,21 +117,28 @@ def test_the_expected_error_is_the_mean_gap_of_the_bins() -> None:
     assert expected_error(told, np.array([1.0, 1.0, 0.0, 0.0])) == pytest.approx(0.95)
 
 
-def test_too_few_judged_hits_are_refused_with_the_remedy() -> None:
+def test_runs_with_too_few_judged_hits_cost_no_other_and_have_a_remedy_each() -> None:
     run = drawn()
     few = replace(run, queries=run.queries[:3])
-    with pytest.raises(InvalidRequest, match=r"60 hits of dense search .* golden new"):
-        calibrate([few])
-    with pytest.raises(InvalidRequest, match="0 relevant ones"):
-        calibrate([judged_anew(run, lambda _: False)])
+    barren = judged_anew(staged(run, "hybrid"), lambda _: False)
+    fitted = calibrate([staged(few, "lexical"), few, barren, run])
+    assert [one.stage for one in fitted.found] == ["dense"]
+    words, vectors, unjudged = map(str, fitted.failures)
+    assert words.startswith("60 hits of lexical search with ")
+    assert "ask longer queries, whose words are in more chunks" in words
+    assert vectors.endswith("it takes 100 and 20; judge more queries (gateway golden new)")
+    assert unjudged.startswith("1200 hits of hybrid search with 0 relevant ones are too few")
+    assert unjudged.endswith("or more documents of each (--judge)")
 
 
 def test_scores_that_no_search_returns_are_not_calibrated() -> None:
-    assert calibrate([staged(drawn(), "exact"), staged(drawn(), "dense+mmr")]) == ()
+    assert calibrate([staged(drawn(), "exact"), staged(drawn(), "dense+mmr")]) == Fitted(())
 
 
 def test_a_map_says_what_its_searches_were_for_and_who_reranked() -> None:
-    (found,) = calibrate([staged(drawn(), "dense+rerank", task="fact_checking", reranker="m")])
+    (found,) = calibrate(
+        [staged(drawn(), "dense+rerank", task="fact_checking", reranker="m")]
+    ).found
     assert found.stage == "dense+rerank"
     assert (found.calibration.task, found.calibration.reranker) == ("fact_checking", "m")
 
@@ -138,6 +147,20 @@ def test_a_map_says_what_its_searches_were_for_and_who_reranked() -> None:
 async def test_calibrations_are_kept_beside_those_of_other_stages() -> None:
     store = MemoryStore()
     await store.ensure(CollectionSpec("c", "p", "s", 8))
-    await keep(store, "c", calibrate([drawn()]))
-    await keep(store, "c", calibrate([staged(drawn(), "hybrid")]))
+    (kept,) = await keep(store, "c", calibrate([drawn()]).found)
+    await keep(store, "c", calibrate([staged(drawn(), "hybrid")]).found)
     assert set((await store.spec("c")).calibrations) == {"dense", "hybrid"}
+    assert (kept.kept, kept.replaced) == ("c", None)
+
+
+@pytest.mark.anyio
+async def test_a_calibration_of_more_hits_that_is_replaced_is_told() -> None:
+    store, run = MemoryStore(), drawn()
+    await store.ensure(CollectionSpec("c", "p", "s", 8))
+    large = calibrate([run]).found
+    small = calibrate([replace(run, queries=run.queries[:30])]).found
+    assert losses_of(await keep(store, "c", large)) == []
+    (told,) = losses_of(await keep(store, "c", small))
+    assert "dense search that 'c' had was of 1200 judged hits" in told
+    assert "replaced by one of 600" in told
+    assert losses_of(await keep(store, "c", large)) == []

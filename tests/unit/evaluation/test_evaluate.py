@@ -1,6 +1,7 @@
 """The runner over made-up vectors: real ingest, real retriever, nothing left behind."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from gateway.evaluation.opening import Asked, evaluate_configured
 from gateway.evaluation.plan import Plan, silent
 from gateway.evaluation.report_json import report_from_json, report_to_json
 from gateway.rerankers.fake import FakeReranker
+from gateway.retrieval.explanation import SearchResult
+from gateway.retrieval.options import SearchOptions
 from gateway.retrieval.pipeline import Retriever
 from gateway.settings import load_settings
 from tests.support.golden_sets import DOCUMENTS, QRELS, fake_runtime, write_set
@@ -55,7 +58,9 @@ async def test_every_stage_is_searched_and_measured(golden: GoldenSet) -> None:
         assert run.latency.p95_ms >= run.latency.p50_ms > 0
         assert (run.index.chunks, run.index.documents) == (5, 5)
         assert run.index.tokens > 40
+        assert run.configuration.quantization == "none"  # nothing is indexed, so all is exact
     assert [run.query_tokens > 12 for run in report.runs] == [True, False, True]
+    assert report.recommendation is None  # there is one form, and no choice
     assert await collections(runtime) == []
 
 
@@ -118,6 +123,37 @@ async def test_sizes_come_from_one_encoding_of_each_text(golden: GoldenSet, tmp_
     assert (cache / "vectors.sqlite").is_file()
 
 
+def caches_below(folder: Path) -> list[str]:
+    return [str(path.parent.relative_to(folder)) for path in folder.rglob("vectors.sqlite")]
+
+
+@pytest.mark.parametrize(
+    ("set_already", "given", "kept"),
+    [
+        ("none", None, "mine/evaluation"),
+        ("none", "asked", "asked"),
+        ("memory", None, None),
+        ("memory", "asked", "asked"),
+        ("disk", None, "mine/cache"),
+        ("disk", "asked", "asked"),
+    ],
+)
+async def test_vectors_are_kept_where_asked_else_in_the_cache_that_is_set(
+    golden: GoldenSet, tmp_path: Path, set_already: str, given: str | None, kept: str | None
+) -> None:
+    flags = {"encoder": "fake", "store": "memory", "data_dir": tmp_path / "mine"}
+    settings = load_settings({**flags, "cache": {"kind": set_already}}, environ={})
+    cache = None if given is None else tmp_path / given
+    await evaluate_configured(
+        settings,
+        Asked(tmp_path / "little"),
+        Plan(stages=("dense",)),
+        cache=cache,
+        progress=silent,
+    )
+    assert caches_below(tmp_path) == ([] if kept is None else [kept])
+
+
 async def test_each_text_is_encoded_once_whatever_is_interrupted_or_swept(
     golden: GoldenSet,
 ) -> None:
@@ -168,6 +204,16 @@ async def test_bytes_are_those_of_vectors_and_words_that_a_stage_looks_through(
     full = 4 * 512
     assert [run.index.searched_bytes for run in report.runs] == [full, full, words, full + words]
     assert {run.index.stored_bytes for run in report.runs} == {full + words}
+
+
+async def test_bytes_of_words_are_those_of_titles_too(tmp_path: Path) -> None:
+    folder = write_set(tmp_path, queries={"q": "bee"}, qrels=[("q", "b", "1")])
+    row = {"_id": "b", "title": "Otter and bee", "text": "bee clock"}
+    (folder / "corpus.jsonl").write_text(json.dumps(row), "utf-8")
+    (run,) = (
+        await evaluate(fake_runtime(), GoldenSet.load(folder), Plan(stages=("lexical",)))
+    ).runs
+    assert run.index.searched_bytes == 8 * 3
 
 
 async def test_a_first_pass_over_short_vectors_beside_exact_search(golden: GoldenSet) -> None:
@@ -260,6 +306,49 @@ async def test_spans_are_found_by_the_chunks_that_touch_them(tmp_path: Path) -> 
     assert run.queries[0].ranking[0].document_id == "otters"
 
 
+async def test_hits_to_calibrate_by_are_chunks_judged_by_the_spans_of_their_document(
+    tmp_path: Path,
+) -> None:
+    """Of a document with spans the chunks that touch one are relevant, of another one all are."""
+    answer = "Otters hold hands."
+    told = " ".join(f"Otters swim in river{i} all day and all night long." for i in range(5))
+    documents = {"spanned": f"{answer} {told}", "judged": "Otters play.", "other": "Otters eat."}
+    span = {"query-id": "q", "corpus-id": "spanned", "char_spans": [[0, len(answer)]]}
+    folder = write_set(
+        tmp_path,
+        documents=documents,
+        queries={"q": "otters"},
+        qrels=[("q", "spanned", "1"), ("q", "judged", "1"), ("q", "other", "0")],
+        spans=[span],
+    )
+    runtime = fake_runtime(ingest={"chunk_tokens": 16, "overlap_tokens": 0})
+    plan = Plan(stages=("dense",), calibrate=True)
+    (run,) = (await evaluate(runtime, GoldenSet.load(folder), plan)).runs
+    (query,) = run.queries
+    assert len(query.ranking) == 3
+    assert len(query.hits) == run.index.chunks > 5
+    assert sum(hit.relevant for hit in query.hits) == 2
+
+
+class Late(Retriever):
+    """Says of each search that the encoding of its query took an hour."""
+
+    async def search(
+        self, collection: str, text: str | Sequence[str], options: SearchOptions | None = None
+    ) -> SearchResult:
+        found = await super().search(collection, text, options)
+        return replace(found, explanation=replace(found.explanation, embed_seconds=3600.0))
+
+
+async def test_latency_leaves_out_the_encoding_of_the_query(golden: GoldenSet) -> None:
+    runtime = fake_runtime()
+    late = Late(runtime.embedder, runtime.store, runtime.collections)
+    plan = Plan(stages=("dense",))
+    (run,) = (await evaluate(replace(runtime, retriever=late), golden, plan)).runs
+    hour = 3_600_000
+    assert run.latency.p50_ms + hour == pytest.approx(0, abs=hour / 10)
+
+
 async def test_an_existing_collection_is_searched_as_it_is(golden: GoldenSet) -> None:
     runtime = fake_runtime()
     spec = await runtime.collections.create("mine")
@@ -268,6 +357,32 @@ async def test_an_existing_collection_is_searched_as_it_is(golden: GoldenSet) ->
     assert [run.metrics["ndcg@10"] for run in report.runs] == pytest.approx([1.0] * 3)
     assert report.runs[0].configuration.options["collection"] == "mine"
     assert await collections(runtime) == ["mine"]
+
+
+async def test_rankings_go_as_deep_in_a_collection_that_holds_more_than_the_corpus(
+    tmp_path: Path,
+) -> None:
+    """The judged document comes third, behind two that the set's corpus of one does not have."""
+    runtime = fake_runtime(ingest={"chunk_tokens": 16})
+    spec = await runtime.collections.create("mine")
+    judged = "moon " + "tides and water come and go twice a day " * 10
+    texts = {"often": "moon moon moon", "once": "moon water", "judged": judged}
+    whole = write_set(
+        tmp_path / "all", documents=texts, queries={"q": "moon"}, qrels=[("q", "judged", "1")]
+    )
+    part = write_set(
+        tmp_path / "part",
+        documents={"judged": judged},
+        queries={"q": "moon"},
+        qrels=[("q", "judged", "1")],
+    )
+    await runtime.ingestor.ingest(spec, GoldenSet.load(whole).corpus())
+    plan = Plan(collection="mine", stages=("lexical",))
+    (run,) = (await evaluate(runtime, GoldenSet.load(part), plan)).runs
+    assert run.metrics["recall@100"] == 1.0
+    assert len(run.queries[0].ranking) == 3
+    assert run.metrics["ndcg@10"] == pytest.approx(0.5)
+    assert run.index.documents == 3 < run.index.chunks
 
 
 async def test_relevant_documents_that_a_collection_lacks_are_told(golden: GoldenSet) -> None:

@@ -214,7 +214,8 @@ def evaluate(
     named = stages_of(stages, rerank=rerank, mmr=mmr is not None)
 
     async def main() -> tuple[Outcome, Gate | None]:
-        gate = gate_of(baseline, max_drop, stages=None if stages is None else named)
+        asked_for = None if stages is None else named
+        gate = gate_of(baseline, max_drop, stages=asked_for, folder=run_dir)
         settings = read_settings(config, assignments)
         configure_logs("warning" if settings.log.level == "info" else settings.log.level, "console")
         plan = Plan(

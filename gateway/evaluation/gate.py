@@ -1,13 +1,10 @@
 """Is it worse than before? An earlier report as the bar for this one."""
 
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
 from gateway.errors import UnusableBaseline
-from gateway.evaluation.report_json import report_from_json
 from gateway.evaluation.results import VARIANT, Configuration, Dataset, Option, Report, Run
 
 MAX_DROP: Final = 0.01
@@ -137,27 +134,6 @@ class Gate:
             for metric, value in before.metrics.items()
             if run.metrics[metric] < value - self.max_drop - _SLACK
         ]
-
-
-def load_baseline(path: Path) -> Report:
-    """Read a report that `gateway eval --json` or `--run-dir` wrote.
-
-    Raises:
-        UnusableBaseline: it cannot be read, or is no report.
-    """
-    remedy = "write one with: gateway eval DATASET --json > baseline.json"
-    try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        raise UnusableBaseline(f"baseline {str(path)!r} cannot be read: {exc}; {remedy}") from exc
-    if not isinstance(data, dict):
-        raise UnusableBaseline(f"baseline {str(path)!r} is no report; {remedy}")
-    try:
-        return report_from_json(cast("Mapping[str, Any]", data))
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        raise UnusableBaseline(
-            f"baseline {str(path)!r} is no report ({type(exc).__name__}: {exc}); {remedy}"
-        ) from exc
 
 
 def _named(report: Report) -> list[tuple[Key, str]]:

@@ -12,6 +12,7 @@ from gateway.evaluation.report_json import report_to_json
 from gateway.evaluation.results import Report
 from gateway.evaluation.trec import file_name, run_lines
 
+REPORT: Final = "report.json"
 RUNS: Final = "runs"
 
 
@@ -38,7 +39,7 @@ def write_report(report: Report, folder: Path) -> None:
     """
     try:
         (folder / RUNS).mkdir(parents=True, exist_ok=True)
-        _write(folder / "report.json", to_text(report))
+        _write(folder / REPORT, to_text(report))
         _write(folder / "report.md", markdown(report))
         _write(folder / "report.html", html_page(report))
         for run in report.runs:

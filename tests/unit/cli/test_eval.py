@@ -98,16 +98,21 @@ def test_the_gate_passes_what_is_as_good(shell: Shell) -> None:
     assert "no regression: nothing of 1 run fell by more than 0.01" in done.err
 
 
-def test_the_gate_fails_what_is_worse_and_names_it(shell: Shell) -> None:
-    data = json.loads(baseline(shell).read_text())
-    data["runs"][0]["metrics"]["mrr@10"] = 1.3
+def test_the_gate_fails_what_is_worse_and_names_it(shell: Shell, ran: Run) -> None:
+    write_set(shell.home / "hard", qrels=[*QRELS, ("q4", "silence", "1")])
+    arguments = ("eval", "hard", "--stages", "dense", "--json", "--run-dir", "out")
+    data = ran(*arguments).json
+    assert data["runs"][0]["metrics"]["mrr@10"] == 0.75
+    data["runs"][0]["metrics"]["mrr@10"] = 1.0
     path = shell.write("baseline.json", json.dumps(data))
-    arguments = ("eval", "little", "--stages", "dense", "--json", "--baseline", str(path))
-    done = shell.run(*arguments)
+    done = ran(*arguments, "--baseline", str(path))
     assert done.code == 1
-    assert "dense: mrr@10 fell from 1.3000 to 1.0000 (-0.3000)" in done.err
+    assert "dense: mrr@10 fell from 1.0000 to 0.7500 (-0.2500)" in done.err
     assert done.json["runs"][0]["stage"] == "dense"
-    assert shell.run(*arguments, "--max-drop", "0.5").code == 0
+    assert ran(*arguments, "--baseline", str(path), "--max-drop", "0.5").code == 0
+    done = ran(*arguments, "--baseline", "out/report.json")
+    assert (done.code, done.out) == (2, "")
+    assert "is what --run-dir 'out' overwrites" in done.err
 
 
 @pytest.mark.parametrize(

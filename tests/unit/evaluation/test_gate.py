@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import UnusableBaseline
-from gateway.evaluation.gate import Gate, Verdict, load_baseline
+from gateway.evaluation.baseline import load_baseline
+from gateway.evaluation.gate import Gate, Verdict
 from gateway.evaluation.report_json import report_to_json
 from gateway.evaluation.results import Report
 from tests.support.golden_sets import made_report, made_run
@@ -97,17 +98,3 @@ def test_a_baseline_of_something_else_is_refused(case: str) -> None:
     report = made_report()
     with pytest.raises(UnusableBaseline, match=message):
         Gate(change(report)).judge(report)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"version": 1}', '{"version": 7}', "not json", '{"runs": 3}', "null"]
-)
-def test_what_is_no_report_is_refused_with_the_remedy(text: str, tmp_path: Path) -> None:
-    (tmp_path / "baseline.json").write_text(text)
-    with pytest.raises(UnusableBaseline, match=r"write one with: gateway eval"):
-        load_baseline(tmp_path / "baseline.json")
-
-
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnusableBaseline, match="cannot be read"):
-        load_baseline(tmp_path / "nowhere.json")

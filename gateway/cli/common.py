@@ -4,9 +4,10 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine
+import traceback
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Annotated, Any, NoReturn, TypeVar, cast
@@ -131,10 +132,21 @@ async def ask(question: Callable[[], T]) -> T:
 
 def run_for_verdict(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a command whose code 1 is a verdict: whatever keeps it from one leaves with 2."""
-    try:
+    with never_a_verdict():
         return run(main)
+
+
+@contextmanager
+def never_a_verdict() -> Generator[None, None, None]:
+    """Leave with 2 where what is done here fails; what nobody foresaw prints its traceback."""
+    try:
+        yield
     except typer.Exit as left:
         raise typer.Exit(ASKED_WRONGLY if left.exit_code == FAILED else left.exit_code) from None
+    except Exception:  # noqa: BLE001  else it would leave with 1, a verdict
+        with suppress(OSError):
+            traceback.print_exc()
+        raise typer.Exit(ASKED_WRONGLY) from None
 
 
 def fail(exc: GatewayError) -> NoReturn:

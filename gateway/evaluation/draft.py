@@ -18,6 +18,8 @@ SKIPPED: Final = "skipped.txt"
 MANIFEST: Final = "golden.json"
 """Says what the questions are of: `{"collection": "docs", "seed": 0}`. No part of the set itself."""
 _HEADER: Final = "query-id\tcorpus-id\tscore\n"
+_NO_RECORD: Final = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+"""What JSON raises that is not the record that was looked for."""
 _OURS: Final = frozenset((QUERIES, SPANS, SKIPPED, "qrels"))
 
 
@@ -125,7 +127,7 @@ class Draft:
         try:
             read = json.loads(path.read_text("utf-8-sig"))
             return {"collection": str(read["collection"]), "seed": int(read["seed"])}
-        except (ValueError, KeyError, TypeError) as exc:
+        except _NO_RECORD as exc:
             raise ValueError(f"{MANIFEST} names no collection and seed") from exc
 
     def _write_manifest(self) -> None:
@@ -177,7 +179,7 @@ def _judgment(query: str, document_id: str, grade: int) -> str:
 def _id(line: str, where: str) -> str:
     try:
         return str(json.loads(line)["_id"])
-    except (ValueError, KeyError, TypeError) as exc:
+    except _NO_RECORD as exc:
         raise ValueError(f"{where} is no query") from exc
 
 

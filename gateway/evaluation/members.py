@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Generator, Sequence
@@ -16,7 +18,16 @@ QUERIES: Final = "queries.jsonl"
 SPANS: Final = "spans.jsonl"
 QRELS: Final = "qrels/"
 GZIPPED: Final = ".gz"
-_BROKEN: Final = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+_BROKEN: Final = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+)
+_UNREADABLE: Final = (*_BROKEN, RuntimeError, ValueError, KeyError, struct.error)
+"""What zipfile raises of an archive or a file in it: encrypted, damaged, names or places that lie."""
 
 
 class Digest:
@@ -71,8 +82,7 @@ class Members:
             self._names = {p.relative_to(where).as_posix(): str(p) for p in paths}
         elif zipfile.is_zipfile(where):
             self._zip = True
-            with zipfile.ZipFile(where) as archive:
-                self._names = _without_folder(archive.namelist())
+            self._names = _without_folder(_packed_names(where))
         else:
             what = "is neither a folder nor a zip archive" if where.exists() else "does not exist"
             raise InvalidGoldenSet(
@@ -121,11 +131,29 @@ class Members:
             with Path(self._names[packed]).open("rb") as file:
                 yield file
             return
-        with zipfile.ZipFile(self.where) as archive, archive.open(self._names[packed]) as file:
+        with zipfile.ZipFile(self.where) as archive, _member(archive, self._names[packed]) as file:
             yield file
 
     def _packed(self, name: str) -> str | None:
         return next((n for n in (name, name + GZIPPED) if n in self._names), None)
+
+
+def _packed_names(where: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(where) as archive:
+            return archive.namelist()
+    except _UNREADABLE as exc:
+        raise InvalidGoldenSet(
+            f"golden set {str(where)!r} is a damaged zip archive: {exc}; pack it again"
+        ) from exc
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """Open a file of an archive; whatever zipfile raises becomes BadZipFile."""
+    try:
+        return archive.open(name)
+    except _UNREADABLE as exc:
+        raise zipfile.BadZipFile(str(exc)) from exc
 
 
 def _without_folder(names: Sequence[str]) -> dict[str, str]:

@@ -80,7 +80,7 @@ def _parsed(data: bytes, where: str) -> tuple[str, list[GoldSpan]]:
     try:
         query, document, pairs = str(row["query-id"]), str(row["corpus-id"]), row["char_spans"]
         places = [(int(start), int(end)) for start, end in cast("Sequence[Any]", pairs)]
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError, OverflowError) as exc:
         raise InvalidGoldenSet(
             f"{where} is not a span; write "
             '{"query-id": "q1", "corpus-id": "d1", "char_spans": [[0, 80]]}'

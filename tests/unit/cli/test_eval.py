@@ -248,6 +248,21 @@ def test_what_cannot_be_measured_is_no_regression(ran: Run) -> None:
     assert "collection 'nowhere' does not exist" in done.err
 
 
+@pytest.mark.parametrize("grouped", [False, True])
+def test_what_nobody_foresaw_is_no_regression(
+    ran: Run, monkeypatch: pytest.MonkeyPatch, grouped: bool
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        one = ZeroDivisionError("nobody thought of this")
+        raise ExceptionGroup("several", [one]) if grouped else one
+
+    monkeypatch.setattr("gateway.cli.eval.evaluate_configured", broken)
+    done = ran("eval", "little")
+    assert (done.code, done.out) == (2, "")
+    assert "Traceback" in done.err
+    assert "ZeroDivisionError: nobody thought of this" in done.err
+
+
 def test_what_is_behind_a_stage_comes_once(ran: Run) -> None:
     done = ran("eval", "little", "--stages", "dense,hybrid+mmr", "--mmr", "0.7", "--json")
     assert [run["stage"] for run in done.json["runs"]] == ["dense", "hybrid+mmr"]

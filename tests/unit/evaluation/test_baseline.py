@@ -64,6 +64,25 @@ def test_the_report_that_a_run_overwrites_is_no_baseline(tmp_path: Path) -> None
     require_kept(tmp_path / "nowhere.json", tmp_path / "out")
 
 
+NO_REPORT: dict[str, Callable[[Data], Any]] = {
+    "a stage that is no text": lambda data: data["runs"][0].update(stage={}),
+    "a name that is no text": lambda data: data["runs"][0].update(name=None),
+    "a size that is a list": lambda data: data["runs"][0].update(size=[768]),
+    "a digest that is no text": lambda data: data["dataset"].update(sha256=7),
+    "a depth without end": lambda data: data.update(depth=float("inf")),
+    "a measure of 400 digits": measures(map=10**400),
+}
+
+
+@pytest.mark.parametrize("case", NO_REPORT)
+def test_what_could_not_be_compared_is_no_report(case: str, tmp_path: Path) -> None:
+    data = data_of("dense")
+    NO_REPORT[case](data)
+    (tmp_path / "b.json").write_text(json.dumps(data), "utf-8")
+    with pytest.raises(UnusableBaseline, match=r"b\.json' is no report \(.*write one with"):
+        load_baseline(tmp_path / "b.json")
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"version": 1}', '{"version": 7}', "not json", '{"runs": 3}', "null"]
 )
@@ -71,6 +90,12 @@ def test_what_is_no_report_is_refused_with_the_remedy(text: str, tmp_path: Path)
     (tmp_path / "baseline.json").write_text(text)
     with pytest.raises(UnusableBaseline, match=r"write one with: gateway eval"):
         load_baseline(tmp_path / "baseline.json")
+
+
+def test_a_baseline_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "b.json").write_text("[" * 100_000)
+    with pytest.raises(UnusableBaseline, match=r"cannot be read: .*write one with"):
+        load_baseline(tmp_path / "b.json")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -228,6 +228,15 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         "span 9-9 holds no character",
     ),
+    "a span without an end": (
+        lambda at: write_set(
+            at,
+            spans=[
+                {"query-id": "q1", "corpus-id": "bees", "char_spans": [[float("inf"), 2]]},
+            ],
+        ),
+        "line 1 is not a span; write",
+    ),
     "a span without places": (
         lambda at: write_set(at, spans=[{"query-id": "q1", "corpus-id": "bees"}]),
         "line 1 is not a span; write",
@@ -275,6 +284,52 @@ def test_files_that_are_missing_or_broken(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "plain" / "qrels")
     with pytest.raises(InvalidGoldenSet, match="has no judgments"):
         GoldenSet.load(tmp_path / "plain")
+
+
+def encrypted(data: bytes) -> bytes:
+    """Set the flag of encryption in every header, local and central."""
+    flagged = bytearray(data)
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = flagged.find(mark)
+        while at >= 0:
+            flagged[at + place] |= 1
+            at = flagged.find(mark, at + 4)
+    return bytes(flagged)
+
+
+DAMAGED: dict[str, tuple[int, Callable[[bytes], bytes], str]] = {
+    "encrypted": (zipfile.ZIP_STORED, encrypted, "cannot be read: .* is encrypted, password"),
+    "a broken directory": (
+        zipfile.ZIP_STORED,
+        lambda data: data.replace(b"PK\x01\x02", b"PK\x01\x00"),
+        "is a damaged zip archive: .*; pack it again",
+    ),
+    "a name that is no text": (
+        zipfile.ZIP_STORED,
+        lambda data: data.replace(b"ueries.json\xc3\xbc", b"ueries.json\xc3("),
+        "is a damaged zip archive: .*; pack it again",
+    ),
+    "broken data": (
+        zipfile.ZIP_LZMA,
+        lambda data: data[:70] + b"\xff" * 60 + data[130:],
+        r"corpus\.jsonl cannot be read",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_archive_is_refused(case: str, tmp_path: Path) -> None:
+    kind, damage, message = DAMAGED[case]
+    folder = write_set(tmp_path / "plain")
+    (folder / "queries.json\u00fc").write_text("")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w", kind) as archive:
+        for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv", "queries.json\u00fc"):
+            archive.write(folder / name, name)
+    whole = (tmp_path / "set.zip").read_bytes()
+    assert damage(whole) != whole
+    (tmp_path / "set.zip").write_bytes(damage(whole))
+    with pytest.raises(InvalidGoldenSet, match=message):
+        GoldenSet.load(tmp_path / "set.zip")
 
 
 def test_a_set_may_have_no_corpus(tmp_path: Path) -> None:

@@ -173,6 +173,7 @@ def test_what_was_edited_by_hand_goes_on(tmp_path: Path) -> None:
         ("queries.jsonl", "no json\n", "queries.jsonl line 1 is no query"),
         ("queries.jsonl", '{"_id": "q"}\n{"text": "no id"}\n', "queries.jsonl line 2 is no query"),
         ("queries.jsonl", "[1]\n", "queries.jsonl line 1 is no query"),
+        ("queries.jsonl", "[" * 100_000, "queries.jsonl line 1 is no query"),
         ("corpus.jsonl", '{"_id": "d", "text": "t"}\n', "it holds 'corpus.jsonl'"),
         ("letter.txt", "Dear Ann", "it holds 'letter.txt'"),
     ],
@@ -241,7 +242,15 @@ def test_an_older_draft_goes_on_and_is_told_its_collection(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", '{"collection": "c"}', '{"collection": 1, "seed": "x"}']
+    "content",
+    [
+        "",
+        "[]",
+        "[" * 100_000,
+        '{"collection": "c"}',
+        '{"collection": 1, "seed": "x"}',
+        '{"collection": "c", "seed": 1e400}',
+    ],
 )
 def test_a_memory_that_cannot_be_read_is_refused(tmp_path: Path, content: str) -> None:
     made(tmp_path)

@@ -1,15 +1,19 @@
 """`gateway eval` as a user and a CI job meet it: output, exit codes, files."""
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from gateway.cli.app import app
+from gateway.errors import ConfigurationError
 from gateway.evaluation.assembling import dataset_of
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.report_json import report_to_json
@@ -266,6 +270,72 @@ def test_what_nobody_foresaw_is_no_regression(
 def test_what_is_behind_a_stage_comes_once(ran: Run) -> None:
     done = ran("eval", "little", "--stages", "dense,hybrid+mmr", "--mmr", "0.7", "--json")
     assert [run["stage"] for run in done.json["runs"]] == ["dense", "hybrid+mmr"]
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+@pytest.mark.parametrize("value", [0.75, 1.0])
+def test_a_reader_who_has_gone_changes_neither_files_nor_verdict(
+    shell: Shell,
+    ran: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    form: tuple[str, ...],
+    value: float,
+) -> None:
+    write_set(shell.home / "hard", qrels=[*QRELS, ("q4", "silence", "1")])
+    arguments = ("eval", "hard", "--stages", "dense")
+    data = ran(*arguments, "--json").json
+    data["runs"][0]["metrics"]["mrr@10"] = value
+    shell.write("baseline.json", json.dumps(data))
+    reading, writing = os.pipe()
+    os.close(reading)
+    more = ("--baseline", "baseline.json", "--run-dir", "out")
+    assert left_with(writing, shell, monkeypatch, *arguments, *form, *more) == int(value > 0.75)
+    told = capfd.readouterr().err
+    assert "Traceback" not in told
+    assert ("regression: more than" in told, "error" in told) == (value > 0.75, False)
+    assert (shell.home / "out/report.json").exists()
+    assert (shell.home / "out/runs/dense.trec").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+def test_output_that_cannot_be_written_is_told_and_costs_no_file(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(shell.home)
+    full = os.open("/dev/full", os.O_WRONLY)
+    arguments = ("eval", "little", "--stages", "dense", "--json", "--run-dir", "out")
+    assert left_with(full, shell, monkeypatch, *arguments) == 2
+    told = capfd.readouterr().err
+    assert "Traceback" not in told
+    assert "error (configuration-error): the output cannot be written" in told
+    assert (shell.home / "out/report.json").exists()
+
+
+def test_a_folder_that_fails_at_the_end_costs_no_figures(
+    ran: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise ConfigurationError("cannot write into 'out': no space left")
+
+    monkeypatch.setattr("gateway.cli._eval_output.write_report", full)
+    done = ran("eval", "little", "--stages", "dense", "--json", "--run-dir", "out")
+    assert done.code == 2
+    assert done.json["runs"][0]["metrics"]["ndcg@10"] == pytest.approx(1.0)
+    assert "no space left" in done.err
+
+
+def left_with(
+    stdout: int, shell: Shell, monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> int | str | None:
+    """How the command line leaves, with this for its standard output."""
+    for name, value in shell.environment().items():
+        monkeypatch.setenv(name, value)
+    with os.fdopen(stdout, "w", encoding="utf-8") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        with pytest.raises(SystemExit) as left:
+            get_command(app).main(list(arguments), prog_name="gateway")
+    return left.value.code
 
 
 def test_a_value_of_a_variant_may_hold_commas(ran: Run) -> None:

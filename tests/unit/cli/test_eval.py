@@ -17,6 +17,7 @@ from gateway.errors import ConfigurationError
 from gateway.evaluation.assembling import dataset_of
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.report_json import report_to_json
+from gateway.evaluation.results import Run as Searched
 from tests.support.cli import Ran, Shell
 from tests.support.golden_sets import QRELS, QUERIES, made_report, made_run, write_set
 
@@ -185,6 +186,9 @@ def test_a_set_of_another_collection_leaves_with_2(shell: Shell) -> None:
     assert "none of its 3 relevant documents is in 'mine'" in done.err
 
 
+EDGE = ("--set", "store=edge")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -217,11 +221,39 @@ def test_a_set_of_another_collection_leaves_with_2(shell: Shell) -> None:
         (("--stages", "lexical", "--sweep"), "which searches no vectors"),
         (("--baseline", "dense.json", "--top", "20"), "use the same --limit-queries and --top"),
         (("--baseline", "dense.json", "--limit-queries", "2"), "measured 3 queries"),
-        (("--baseline", "dense.json"), "the baseline has no run lexical, hybrid 512 of the same"),
+        (("--baseline", "dense.json"), "the baseline has no run lexical, nor hybrid 512"),
         (("--baseline", "dense.json", "--stages", "dense", "--size", "256"), "no run dense 256"),
         (
             ("--baseline", "all.json", "--stages", "dense", "--variant", "size=256"),
-            "no run dense 256",
+            "no run dense 256 none (size=256) of size 256, not 512 and variant size=256, not none",
+        ),
+        (
+            ("--baseline", "dense.json", "--stages", "dense", "--coarse", "128"),
+            "no run dense 512 none of coarse 128, not none",
+        ),
+        (
+            ("--baseline", "coarse.json", "--stages", "dense", "--coarse", "256"),
+            "no run dense 512 none of coarse 256, not 128",
+        ),
+        (
+            ("--baseline", "coarse.json", "--stages", "dense"),
+            "no run dense 512 none of coarse none, not 128",
+        ),
+        (
+            (*EDGE, "--baseline", "dense.json", "--stages", "dense", "--quantization", "int8"),
+            "no run dense 512 int8 of quantization int8, not none",
+        ),
+        (
+            (*EDGE, "--baseline", "dense.json", "--stages", "dense", "--sweep"),
+            "nor dense 512 int8 of quantization int8, not none",
+        ),
+        (
+            ("--baseline", "quantised.json", "--stages", "dense"),
+            "no run dense 512 none of quantization none, not int8",
+        ),
+        (
+            (*EDGE, "--baseline", "dense.json", "--stages", "exact", "--coarse", "128"),
+            "no run exact 512 none (it has dense)",
         ),
     ],
 )
@@ -345,6 +377,10 @@ def test_a_value_of_a_variant_may_hold_commas(ran: Run) -> None:
     assert done.json["runs"][1]["size"] == 128
 
 
+def first_by(run: Searched, coarse: int) -> Searched:
+    return replace(run, configuration=replace(run.configuration, coarse=coarse))
+
+
 def write_baselines(shell: Shell) -> None:
     """Reports of the little set: by dense search, by every mode, quantised, and of another set."""
     golden = GoldenSet.load(shell.home / "little")
@@ -354,18 +390,35 @@ def write_baselines(shell: Shell) -> None:
         "dense": report,
         "all": replace(report, runs=(dense, *more)),
         "quantised": replace(report, runs=(made_run("dense", size=512, quantization="int8"),)),
+        "coarse": replace(report, runs=(first_by(dense, 128),)),
         "other": made_report(dense),
     }.items():
         shell.write(f"{name}.json", json.dumps(report_to_json(each)))
 
 
-def test_a_baseline_that_proves_unlike_costs_no_figures(shell: Shell, ran: Run) -> None:
-    """Which quantisation a collection is searched by is known only when it is searched."""
+def test_a_baseline_that_proves_unlike_costs_no_figures(shell: Shell) -> None:
+    """Which quantisation a set is searched by depends on how large it is, and shows at the end."""
     write_baselines(shell)
-    done = ran("eval", "little", "--stages", "dense", "--json", "--baseline", "quantised.json")
+    edge = Shell(shell.home, store="edge")
+    done = edge.run("eval", "little", "--stages", "dense", "--json", "--baseline", "quantised.json")
     assert done.code == 2
     assert done.json["runs"][0]["metrics"]["ndcg@10"] == pytest.approx(1.0)
-    assert "the baseline has no run dense of the same size and quantisation" in done.err
+    assert "the baseline has no run dense of quantization none, not int8" in done.err
+
+
+@pytest.mark.parametrize("store", ["memory", "edge"])
+def test_what_is_known_beforehand_of_a_baseline_is_what_is_measured(
+    shell: Shell, ran: Run, store: str
+) -> None:
+    """Every fact that a plan tells of its runs is one that they have."""
+    arguments = ("eval", "little", "--stages", "exact,dense,lexical", "--sweep", "--coarse", "128")
+    more = ("--set", f"store={store}", "--size", "256", "--variant", "size=512")
+    done = ran(*arguments, *more, "--json")
+    assert done.code == 0, done.err
+    shell.write("swept.json", done.out)
+    done = ran(*arguments, *more, "--baseline", "swept.json")
+    assert done.code == 0, done.err
+    assert "no regression" in done.err
 
 
 def test_words_are_weighed_as_asked_and_else_as_in_a_new_collection(shell: Shell, ran: Run) -> None:

@@ -11,7 +11,7 @@ from gateway.domain.documents import StoredChunk
 from gateway.errors import ConfigurationError, InvalidRequest
 from gateway.evaluation.members import CORPUS, GZIPPED, QUERIES, SPANS
 from gateway.evaluation.qrels import holds
-from gateway.evaluation.questions import require_question
+from gateway.evaluation.questions import gist, require_question
 
 QRELS: Final = "qrels/test.tsv"
 SKIPPED: Final = "skipped.txt"
@@ -39,7 +39,9 @@ class Draft:
             self._manifest = self._read_manifest()
             self._require_ours()
             lines = enumerate(self._lines(QUERIES), start=1)
-            self._asked = {_id(line, f"{QUERIES} line {number}") for number, line in lines}
+            asked = [_query(line, f"{QUERIES} line {number}") for number, line in lines]
+            self._asked = {key for key, _ in asked}
+            self._gists = {gist(text) for _, text in asked}
             self._skipped = set(self._lines(SKIPPED))
         except (OSError, ValueError) as exc:
             raise ConfigurationError(
@@ -77,14 +79,32 @@ class Draft:
         key = query_id(stored)
         return key in self._asked or key in self._skipped
 
+    def asks(self, question: str) -> bool:
+        """Tell whether a question is there already: only one chunk would count as its answer."""
+        return gist(question) in self._gists
+
+    def require_new(self, question: str) -> str:
+        """Return a question with single spaces between its words.
+
+        Raises:
+            InvalidRequest: it is no question, or is there already.
+        """
+        text = require_question(question)
+        if self.asks(text):
+            raise InvalidRequest(
+                f"the question {text!r} is asked already, of another chunk; ask what this one alone "
+                "answers"
+            )
+        return text
+
     def add(self, stored: StoredChunk, question: str) -> None:
         """Write a question with its chunk as the answer.
 
         Raises:
-            InvalidRequest: it is no question, or judgments cannot hold the document's id.
+            InvalidRequest: as `require_new`, or judgments cannot hold the document's id.
             ConfigurationError: the folder cannot be written.
         """
-        text = require_question(question)
+        text = self.require_new(question)
         key, chunk = query_id(stored), stored.chunk
         judgment = _judgment(key, chunk.document_id, 1)
         # a query without judgment is left out of every mean: whatever ends us here does no harm
@@ -93,6 +113,7 @@ class Draft:
         span = {"query-id": key, "corpus-id": chunk.document_id}
         self._append(SPANS, _json({**span, "char_spans": [[chunk.start, chunk.end]]}))
         self._asked.add(key)
+        self._gists.add(gist(text))
 
     def grade(self, stored: StoredChunk, document_id: str, grade: int) -> None:
         """Write the grade of another document for the question about a chunk.
@@ -176,9 +197,11 @@ def _judgment(query: str, document_id: str, grade: int) -> str:
     return f"{query}\t{document_id}\t{grade}\n"
 
 
-def _id(line: str, where: str) -> str:
+def _query(line: str, where: str) -> tuple[str, str]:
+    """Read the id and the text of a query."""
     try:
-        return str(json.loads(line)["_id"])
+        read = json.loads(line)
+        return str(read["_id"]), str(read.get("text", ""))
     except _NO_RECORD as exc:
         raise ValueError(f"{where} is no query") from exc
 

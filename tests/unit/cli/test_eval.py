@@ -75,6 +75,13 @@ def test_a_table_for_people_and_files_for_programs(shell: Shell) -> None:
     assert "| dense |" in (shell.home / "out/report.md").read_text("utf-8")
 
 
+def test_queries_that_ask_the_same_are_told_by_the_check_too(shell: Shell, ran: Run) -> None:
+    write_set(shell.home / "alike", queries={**QUERIES, "q3": QUERIES["q2"]})
+    done = ran("golden", "check", "alike", "--json")
+    assert (done.code, done.json["repeated"]) == (0, 1)
+    assert "warning: 1 query asks what an earlier one asks, such as 'q3'" in done.err
+
+
 def test_a_sweep_recommends(shell: Shell) -> None:
     done = shell.run(
         "eval", "little", "--sweep", "--stages", "dense", "--max-bytes-per-chunk", "2048"

@@ -54,10 +54,11 @@ def test_a_language_model_asks_and_the_set_can_be_measured(shell: Shell) -> None
 
 
 def test_by_hand_every_answer_is_kept_and_q_ends(shell: Shell) -> None:
-    typed = "What is the first?\n\nWhat is the third?\nq\n"
+    typed = "What is the first?\n\nwhat is the first\nWhat is the third?\nq\n"
     ran = shell.run("golden", "new", "-c", "notes", "-o", "hand", "--queries", "6", stdin=typed)
     assert ran.code == 0, ran.err
     assert "2 questions in 'hand'" in ran.out
+    assert "'what is the first' is asked already" in ran.err
     again = shell.run("golden", "new", "-c", "notes", "-o", "hand", "--queries", "6", stdin="q\n")
     assert "3 of 6" in again.out, "two were asked about, and what was skipped does not count"
 

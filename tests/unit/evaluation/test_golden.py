@@ -3,6 +3,7 @@
 import gzip
 import shutil
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from gateway.errors import InvalidGoldenSet
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.qrels import HIGHEST
 from gateway.evaluation.spans import GoldSpan
+from gateway.evaluation.told import repeated_queries, warnings_of
 from tests.support.golden_sets import DOCUMENTS, QRELS, QUERIES, write_set
 
 
@@ -330,6 +332,15 @@ def test_a_damaged_archive_is_refused(case: str, tmp_path: Path) -> None:
     (tmp_path / "set.zip").write_bytes(damage(whole))
     with pytest.raises(InvalidGoldenSet, match=message):
         GoldenSet.load(tmp_path / "set.zip")
+
+
+def test_queries_that_ask_the_same_are_told(tmp_path: Path) -> None:
+    alike = {**QUERIES, "q3": "Why do  otters hold hands?", "q4": "why do otters hold hands"}
+    golden = GoldenSet.load(write_set(tmp_path, queries=alike))
+    assert golden.repeated == ("q3",), "q4 is not measured"
+    assert "1 query asks what an earlier one asks, such as 'q3'" in repeated_queries(golden)
+    assert repeated_queries(golden) in warnings_of(golden, Counter(), ())
+    assert repeated_queries(golden.first(2)) == ""
 
 
 def test_a_set_may_have_no_corpus(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ async def test_a_model_that_never_asks_is_refused_and_spoils_no_chunk(tmp_path: 
     chunks = [stored(number) for number in range(1, 30)]
     answers = ["What?", *["<think>so long"] * 20]
     asked: list[str] = []
-    with pytest.raises(UpstreamError, match=r"asked nothing in 8 answers.* '<think>so long'"):  # noqa: PT012
+    with pytest.raises(UpstreamError, match=r"asked nothing new in 8 answers.* '<think>so long'"):  # noqa: PT012
         async for _, question in write_questions(Model(answers), each_of(*chunks), made(tmp_path)):
             asked.append(question)
     assert asked == ["What?", *[""] * 8]
@@ -123,8 +123,28 @@ async def test_a_model_that_never_asks_is_refused_and_spoils_no_chunk(tmp_path: 
 
 async def test_a_model_that_asks_about_no_chunk_of_few_is_refused_too(tmp_path: Path) -> None:
     questions = write_questions(Model(["", "..."]), each_of(stored(1), stored(2)), made(tmp_path))
-    with pytest.raises(UpstreamError, match=r"asked nothing in 2 answers.* '\.\.\.'"):
+    with pytest.raises(UpstreamError, match=r"asked nothing new in 2 answers.* '\.\.\.'"):
         assert [question async for _, question in questions] == []
+
+
+async def test_a_model_that_asks_the_same_of_every_chunk_is_refused(tmp_path: Path) -> None:
+    chunks = [stored(number) for number in range(1, 30)]
+    answers = ["What is this about?", *["what is this  about"] * 20]
+    questions = write_questions(Model(answers), each_of(*chunks), made(tmp_path))
+    with pytest.raises(UpstreamError, match=r"asked nothing new in 8 answers.* 'what is this"):
+        assert [question async for _, question in questions] == []
+    assert len(GoldenSet.load(tmp_path).queries) == 1
+    assert not Draft(tmp_path, "c").knows(chunks[1]), "it is no fault of the chunk"
+
+
+async def test_what_was_asked_before_is_no_question_again(tmp_path: Path) -> None:
+    made(tmp_path).add(stored(1), "What is red?")
+    questions = write_questions(
+        Model(["What is red?", "What is blue?"]), each_of(stored(2), stored(3)), made(tmp_path)
+    )
+    assert [question async for _, question in questions] == ["", "What is blue?"]
+    with pytest.raises(InvalidRequest, match=r"'what is blue' is asked already, .*this one alone"):
+        made(tmp_path).add(stored(4), "what is blue")
 
 
 @pytest.mark.parametrize("question", [" ", "...?", "x" * 301, "a\x00b", "a\ud800b"])

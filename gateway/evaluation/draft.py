@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from gateway.domain.documents import StoredChunk
 from gateway.errors import ConfigurationError, InvalidRequest
+from gateway.evaluation.folders import try_to_write
 from gateway.evaluation.members import CORPUS, GZIPPED, QUERIES, SPANS
 from gateway.evaluation.qrels import holds
 from gateway.evaluation.questions import gist, require_question
@@ -27,7 +28,7 @@ class Draft:
     """A folder that questions are written to. A query's id is derived from its chunk."""
 
     def __init__(self, folder: Path, collection: str, seed: int | None = None) -> None:
-        """Read what is there already, if anything; nothing is written before `make`.
+        """Read what is there already, if anything; nothing is written before a record.
 
         `seed` is that of the chunks to come; None: the same as before, or 0.
 
@@ -54,14 +55,26 @@ class Draft:
                 f"{str(folder)!r} asks about collection {before!r}, not {collection!r}; give another "
                 "folder (--out)"
             )
+        self._made = False
         self.collection: Final = collection
         self.seed: Final[int] = self._manifest.get("seed", 0) if seed is None else seed
 
     def __len__(self) -> int:
         return len(self._asked)
 
+    def require_writable(self) -> None:
+        """See that the folder can be written, before anybody thinks of a question.
+
+        Raises:
+            ConfigurationError: it cannot.
+        """
+        with self._writing():
+            try_to_write(self._folder / "qrels")
+
     def make(self) -> None:
         """Make the folder and the files that a set needs; what is there already is kept.
+
+        The first record does so as well.
 
         Raises:
             ConfigurationError: it cannot be written.
@@ -73,6 +86,7 @@ class Draft:
             self._write_manifest()
         if not (self._folder / QRELS).exists():
             self._append(QRELS, _HEADER)
+        self._made = True
 
     def knows(self, stored: StoredChunk) -> bool:
         """Tell whether a chunk was asked about or skipped."""
@@ -108,10 +122,10 @@ class Draft:
         key, chunk = query_id(stored), stored.chunk
         judgment = _judgment(key, chunk.document_id, 1)
         # a query without judgment is left out of every mean: whatever ends us here does no harm
-        self._append(QUERIES, _json({"_id": key, "text": text}))
-        self._append(QRELS, judgment)
+        self._record(QUERIES, _json({"_id": key, "text": text}))
+        self._record(QRELS, judgment)
         span = {"query-id": key, "corpus-id": chunk.document_id}
-        self._append(SPANS, _json({**span, "char_spans": [[chunk.start, chunk.end]]}))
+        self._record(SPANS, _json({**span, "char_spans": [[chunk.start, chunk.end]]}))
         self._asked.add(key)
         self._gists.add(gist(text))
 
@@ -122,11 +136,11 @@ class Draft:
             InvalidRequest: judgments cannot hold the document's id.
             ConfigurationError: the folder cannot be written.
         """
-        self._append(QRELS, _judgment(query_id(stored), document_id, grade))
+        self._record(QRELS, _judgment(query_id(stored), document_id, grade))
 
     def skip(self, stored: StoredChunk) -> None:
         """Remember that nobody wants to ask about a chunk."""
-        self._append(SKIPPED, query_id(stored) + "\n")
+        self._record(SKIPPED, query_id(stored) + "\n")
         self._skipped.add(query_id(stored))
 
     def _require_ours(self) -> None:
@@ -164,6 +178,11 @@ class Draft:
         path = self._folder / name
         if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
             self._append(name, "\n")
+
+    def _record(self, name: str, text: str) -> None:
+        if not self._made:
+            self.make()
+        self._append(name, text)
 
     def _append(self, name: str, text: str) -> None:
         with self._writing(), (self._folder / name).open("a", encoding="utf-8") as file:

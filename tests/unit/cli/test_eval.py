@@ -286,8 +286,9 @@ def test_what_can_be_known_beforehand_is_refused_before_any_model_is_loaded(
 
 def test_what_cannot_be_measured_is_no_regression(ran: Run) -> None:
     """Code 1 is a verdict, so a collection that is not there leaves with another."""
-    done = ran("eval", "little", "-c", "nowhere")
+    done = ran("eval", "little", "-c", "nowhere", "--run-dir", "out")
     assert (done.code, done.out) == (2, "")
+    assert not (Path.cwd() / "out").exists(), "there is nothing to write"
     assert "collection 'nowhere' does not exist" in done.err
 
 

@@ -219,10 +219,15 @@ def test_a_whole_set_is_refused_and_a_draft_with_files_of_its_user_is_not(tmp_pa
     assert len(Draft(tmp_path, "c")) == 1
 
 
-def test_nothing_is_written_before_it_is_made(tmp_path: Path) -> None:
+@pytest.mark.parametrize("skip", [True, False])
+def test_nothing_is_written_before_the_first_record(tmp_path: Path, skip: bool) -> None:
     draft = Draft(tmp_path / "deep" / "set", "c")
+    draft.require_writable()
+    with pytest.raises(InvalidRequest, match="cannot hold the document id"):
+        draft.add(stored(1, document_id="a\tb"), "What?")
     assert list(tmp_path.iterdir()) == []
-    draft.make()
+    draft.skip(stored(1)) if skip else draft.add(stored(1), "What?")
+    assert Draft(tmp_path / "deep" / "set", "c").knows(stored(1))
     assert (tmp_path / "deep/set/qrels/test.tsv").exists()
 
 
@@ -232,8 +237,9 @@ def test_a_folder_that_cannot_be_written_is_refused_with_the_remedy(tmp_path: Pa
         Draft(tmp_path / "file", "c")
     draft = Draft(tmp_path / "set", "c")
     (tmp_path / "set").write_text("came between")
-    with pytest.raises(ConfigurationError, match=r"cannot be written: .*; mend that, or .*--out"):
-        draft.make()
+    for write in (draft.require_writable, draft.make, lambda: draft.skip(stored(1))):
+        with pytest.raises(ConfigurationError, match=r"cannot be written: .*; mend that.*--out"):
+            write()
 
 
 def test_a_draft_remembers_its_collection_and_seed(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from gateway.cli.common import ASKED_WRONGLY, FAILED, err, out, print_error, printing, warn
 from gateway.errors import ConfigurationError, GatewayError
@@ -30,7 +31,7 @@ class Bar:
     def __init__(self) -> None:
         self._what = ""
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -65,10 +66,11 @@ class Bar:
 def print_report(report: Report) -> None:
     """A table of runs, the comparisons, and the recommendation last."""
     data = report.dataset
-    out.print(
-        f"[bold]{data.name}[/] {data.split}: {data.queries} queries, {data.judgments} "
+    facts = (
+        f" {data.split}: {data.queries} queries, {data.judgments} "
         f"{'graded' if data.graded else 'binary'} judgments, {data.documents or '?'} documents"
     )
+    out.print(Text.assemble((data.name, "bold"), facts))
     out.print(_whole(_runs(report)), crop=False)
     if report.published:
         out.print(
@@ -83,7 +85,7 @@ def print_report(report: Report) -> None:
     if len(found) > COMPARED:
         out.print(f"... and {len(found) - COMPARED} more comparisons (--json has them)")
     if report.recommendation is not None:
-        out.print(f"[bold green]recommended: {report.recommendation.run}[/]", highlight=False)
+        out.print(Text(f"recommended: {report.recommendation.run}", style="bold green"))
         out.print(report.recommendation.why, markup=False)
     for line in lines_of(report.calibrations):
         out.print(f"calibrated {line}", markup=False)

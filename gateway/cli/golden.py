@@ -137,7 +137,7 @@ def check(
         print_json(facts)
         return
     for key, value in facts.items():
-        out.print(f"[bold]{key}[/]: {value}")
+        out.print(Text.assemble((key, "bold"), f": {value}"))
 
 
 async def _add_questions(

@@ -82,6 +82,15 @@ def test_queries_that_ask_the_same_are_told_by_the_check_too(shell: Shell, ran: 
     assert "warning: 1 query asks what an earlier one asks, such as 'q3'" in done.err
 
 
+def test_names_in_brackets_are_shown_as_they_are(shell: Shell, ran: Run) -> None:
+    write_set(shell.home / "set [v2]")
+    assert "set [v2] test: 3 queries" in ran("eval", "set [v2]", "--stages", "dense").out
+    assert "name: set [v2]\n" in ran("golden", "check", "set [v2]").out
+    variant = ("--variant", "size=128,llm.model=[red]")
+    done = ran("eval", "little", "--stages", "dense", "--max-bytes-per-chunk", "600", *variant)
+    assert "recommended: dense (size=128,llm.model=[red])" in done.out, done.err
+
+
 def test_a_sweep_recommends(shell: Shell) -> None:
     done = shell.run(
         "eval", "little", "--sweep", "--stages", "dense", "--max-bytes-per-chunk", "2048"

@@ -18,6 +18,8 @@ QUERIES: Final = "queries.jsonl"
 SPANS: Final = "spans.jsonl"
 QRELS: Final = "qrels/"
 GZIPPED: Final = ".gz"
+_ZIP: Final = b"PK\x03\x04"
+"""What a zip archive begins with."""
 _BROKEN: Final = (
     OSError,
     EOFError,
@@ -84,7 +86,7 @@ class Members:
             self._zip = True
             self._names = _without_folder(_packed_names(where))
         else:
-            what = "is neither a folder nor a zip archive" if where.exists() else "does not exist"
+            what = _no_set(where)
             raise InvalidGoldenSet(
                 f"golden set {str(where)!r} {what}; give a folder or .zip with {CORPUS}, {QUERIES} "
                 f"and {QRELS}test.tsv"
@@ -136,6 +138,20 @@ class Members:
 
     def _packed(self, name: str) -> str | None:
         return next((n for n in (name, name + GZIPPED) if n in self._names), None)
+
+
+def _no_set(where: Path) -> str:
+    """Say what a path is that is neither a folder nor an archive with a directory at its end."""
+    try:
+        with where.open("rb") as file:
+            begins = file.read(len(_ZIP))
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as exc:
+        return f"cannot be read ({exc})"
+    if begins == _ZIP:
+        return "is a damaged zip archive: its end is missing"
+    return "is neither a folder nor a zip archive"
 
 
 def _packed_names(where: Path) -> list[str]:

@@ -246,6 +246,13 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.parametrize("place", [0.9, 5.0, "5", True, None, float("nan")])
+def test_places_of_a_span_are_whole_numbers(place: object, tmp_path: Path) -> None:
+    row = {"query-id": "q1", "corpus-id": "bees", "char_spans": [[0, 9], [place, 9]]}
+    with pytest.raises(InvalidGoldenSet, match="line 1 is not a span; write whole numbers"):
+        GoldenSet.load(write_set(tmp_path, spans=[row]))
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_measured_is_refused(case: str, tmp_path: Path) -> None:
     make, message = REFUSED[case]
@@ -310,6 +317,11 @@ DAMAGED: dict[str, tuple[int, Callable[[bytes], bytes], str]] = {
         zipfile.ZIP_STORED,
         lambda data: data.replace(b"ueries.json\xc3\xbc", b"ueries.json\xc3("),
         "is a damaged zip archive: .*; pack it again",
+    ),
+    "a part of it": (
+        zipfile.ZIP_STORED,
+        lambda data: data[: len(data) // 2],
+        "is a damaged zip archive: its end is missing; give a folder or .zip",
     ),
     "broken data": (
         zipfile.ZIP_LZMA,

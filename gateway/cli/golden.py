@@ -197,8 +197,8 @@ async def _question(draft: Draft) -> str:
     """Ask until the answer is a question that is not there yet, or a word for us."""
     while True:
         answer = (await ask(_asked)).strip()
-        if answer in {SKIP, QUIT}:
-            return answer
+        if answer.lower() in {SKIP, QUIT}:
+            return answer.lower()
         try:
             return draft.require_new(answer)
         except InvalidRequest as exc:

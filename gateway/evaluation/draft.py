@@ -44,10 +44,11 @@ class Draft:
             self._asked = {key for key, _ in asked}
             self._gists = {gist(text) for _, text in asked}
             self._skipped = set(self._lines(SKIPPED))
+            self._require_whole()
         except (OSError, ValueError) as exc:
             raise ConfigurationError(
-                f"{str(folder)!r} is no golden set in the making: {exc}; mend that, or give another "
-                "folder (--out)"
+                f"{str(folder)!r} is no golden set in the making: {exc}; mend or remove that, or give "
+                "another folder (--out)"
             ) from exc
         before = self._manifest.get("collection", collection)
         if before != collection:
@@ -155,6 +156,16 @@ class Draft:
         if other:
             raise ValueError(f"it holds {other[0]!r}")
 
+    def _require_whole(self) -> None:
+        """Refuse lines that whatever ended us left torn, and questions whose judgments are gone."""
+        for number, line in enumerate(self._lines(SPANS), start=1):
+            _require_span(line, f"{SPANS} line {number}")
+        for number, line in enumerate(self._lines(QRELS), start=1):
+            if len(line.split("\t")) != 3:
+                raise ValueError(f"{QRELS} line {number} is no judgment")
+        if self._asked and not (self._folder / QRELS).exists():
+            raise ValueError(f"it has questions, and {QRELS} with their judgments is missing")
+
     def _read_manifest(self) -> dict[str, Any]:
         path = self._folder / MANIFEST
         if not path.exists():
@@ -223,6 +234,14 @@ def _query(line: str, where: str) -> tuple[str, str]:
         return str(read["_id"]), str(read.get("text", ""))
     except _NO_RECORD as exc:
         raise ValueError(f"{where} is no query") from exc
+
+
+def _require_span(line: str, where: str) -> None:
+    try:
+        if not {"query-id", "corpus-id", "char_spans"} <= set(json.loads(line)):
+            raise ValueError("a key is missing")
+    except _NO_RECORD as exc:
+        raise ValueError(f"{where} is no span") from exc
 
 
 def _json(record: dict[str, Any]) -> str:

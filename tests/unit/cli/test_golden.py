@@ -59,7 +59,8 @@ def test_by_hand_every_answer_is_kept_and_q_ends(shell: Shell) -> None:
     assert ran.code == 0, ran.err
     assert "2 questions in 'hand'" in ran.out
     assert "'what is the first' is asked already" in ran.err
-    again = shell.run("golden", "new", "-c", "notes", "-o", "hand", "--queries", "6", stdin="q\n")
+    again = shell.run("golden", "new", "-c", "notes", "-o", "hand", "--queries", "6", stdin="Q\n")
+    assert (again.code, "2 questions in 'hand'" in again.out) == (0, True), again.err
     assert "3 of 6" in again.out, "two were asked about, and what was skipped does not count"
 
 
@@ -127,7 +128,7 @@ def test_mistakes_exit_2_with_the_remedy(shell: Shell) -> None:
     other = shell.run("golden", "new", "-c", "notes", "-o", "other")
     assert (other.code, "collection 'odd', not 'notes'; give another" in other.err) == (2, True)
     foreign = shell.run("golden", "new", "-c", "notes", "-o", "docs")
-    assert (foreign.code, "it holds 'd00.txt'; mend that" in foreign.err) == (2, True)
+    assert (foreign.code, "it holds 'd00.txt'; mend or remove that" in foreign.err) == (2, True)
     nameless = shell.run(
         "golden", "new", "-c", "notes", "-o", "x", GATEWAY_LLM__URL="http://127.0.0.1:9/v1"
     )

@@ -188,6 +188,35 @@ def test_what_was_edited_by_hand_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "torn", "why"),
+    [
+        ("queries.jsonl", '{"_id": "q-', "queries.jsonl line 2 is no query"),
+        ("spans.jsonl", '{"query-id": "q-', "spans.jsonl line 2 is no span"),
+        ("spans.jsonl", "[]\n", "spans.jsonl line 2 is no span"),
+        ("qrels/test.tsv", "q-00\td", "qrels/test.tsv line 3 is no judgment"),
+    ],
+)
+def test_a_line_that_was_torn_is_told_before_another_joins_it(
+    tmp_path: Path, name: str, torn: str, why: str
+) -> None:
+    made(tmp_path).add(stored(1), "What?")
+    with (tmp_path / name).open("a") as file:
+        file.write(torn)
+    with pytest.raises(ConfigurationError, match=f"{why}; mend or remove that"):
+        Draft(tmp_path, "c")
+    assert (tmp_path / name).read_text().endswith(torn)
+
+
+def test_questions_whose_judgments_are_gone_are_refused(tmp_path: Path) -> None:
+    made(tmp_path).add(stored(1), "What?")
+    (tmp_path / "qrels/test.tsv").unlink()
+    with pytest.raises(
+        ConfigurationError, match=r"qrels/test\.tsv with their judgments is missing"
+    ):
+        Draft(tmp_path, "c")
+
+
+@pytest.mark.parametrize(
     ("name", "content", "why"),
     [
         ("queries.jsonl", "no json\n", "queries.jsonl line 1 is no query"),

@@ -1,7 +1,7 @@
 """What `gateway eval` prints."""
 
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -9,9 +9,10 @@ from typing import Final, Self
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-from gateway.cli.common import ASKED_WRONGLY, FAILED, err, out, print_error, warn
-from gateway.errors import GatewayError
+from gateway.cli.common import ASKED_WRONGLY, FAILED, err, out, print_error, printing, warn
+from gateway.errors import ConfigurationError, GatewayError
 from gateway.evaluation.calibrating import lines_of
 from gateway.evaluation.gate import Gate, Verdict
 from gateway.evaluation.markdown import card_figures, columns
@@ -32,7 +33,7 @@ class Bar:
     def __init__(self) -> None:
         self._what = ""
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -59,22 +60,19 @@ class Bar:
             self._what = what
             self._bar.reset(self._task, description=what, total=total or None)
             if not err.is_terminal:
-                err.print(what, markup=False)
+                with suppress(ConfigurationError), printing():
+                    err.print(what, markup=False)
         self._bar.update(self._task, completed=done)
-
-
-def print_json_report(report: Report) -> None:
-    """Write the report as one JSON object to standard output."""
-    sys.stdout.write(to_text(report))
 
 
 def print_report(report: Report) -> None:
     """A table of runs, the comparisons, and the recommendation last."""
     data = report.dataset
-    out.print(
-        f"[bold]{escape(data.name)}[/] {escape(data.split)}: {data.queries} queries, {data.judgments} "
+    facts = (
+        f" {data.split}: {data.queries} queries, {data.judgments} "
         f"{'graded' if data.graded else 'binary'} judgments, {data.documents or '?'} documents"
     )
+    out.print(Text.assemble((data.name, "bold"), facts))
     out.print(_whole(_runs(report)), crop=False)
     if report.published:
         out.print(
@@ -89,17 +87,10 @@ def print_report(report: Report) -> None:
     if len(found) > COMPARED:
         out.print(f"... and {len(found) - COMPARED} more comparisons (--json has them)")
     if report.recommendation is not None:
-        name = escape(report.recommendation.run)
-        out.print(f"[bold green]recommended: {name}[/]", highlight=False)
+        out.print(Text(f"recommended: {report.recommendation.run}", style="bold green"))
         out.print(report.recommendation.why, markup=False)
     for line in lines_of(report.calibrations):
         out.print(f"calibrated {line}", markup=False)
-
-
-def print_warnings(report: Report) -> None:
-    """Every warning on standard error, whatever the form of the report."""
-    for text in report.warnings:
-        warn(text)
 
 
 def print_verdict(verdict: Verdict, max_drop: float) -> None:
@@ -118,9 +109,33 @@ def print_verdict(verdict: Verdict, max_drop: float) -> None:
         )
 
 
-def finish(outcome: Outcome, gate: Gate | None, folder: Path | None) -> int:
-    """Write the files and judge, now that the figures are out; returns the exit code, 2 before 1."""
-    failures, fallen = list(outcome.failures), False
+def conclude(outcome: Outcome, gate: Gate | None, folder: Path | None, *, as_json: bool) -> int:
+    """Write the files and judge, then print all of it; returns the exit code, 2 before 1.
+
+    The figures are printed whatever becomes of the files, and the files and the verdict are what they
+    are whatever becomes of the output.
+    """
+    try:
+        verdict, failures = _settled(outcome, gate, folder)
+    finally:
+        unprinted = _print_figures(outcome.report, as_json=as_json)
+    failures += unprinted
+    with suppress(ConfigurationError), printing():
+        for text in outcome.report.warnings:
+            warn(text)
+        if gate is not None and verdict is not None:
+            print_verdict(verdict, gate.max_drop)
+        for exc in failures:
+            print_error(exc)
+    fallen = verdict is not None and bool(verdict.fallen)
+    return ASKED_WRONGLY if failures else FAILED if fallen else 0
+
+
+def _settled(
+    outcome: Outcome, gate: Gate | None, folder: Path | None
+) -> tuple[Verdict | None, list[GatewayError]]:
+    """Write the files and judge; returns the verdict and all that failed."""
+    failures, verdict = list(outcome.failures), None
     try:
         if folder is not None:
             write_report(outcome.report, folder)
@@ -129,13 +144,22 @@ def finish(outcome: Outcome, gate: Gate | None, folder: Path | None) -> int:
     try:
         if gate is not None:
             verdict = gate.judge(outcome.report)
-            print_verdict(verdict, gate.max_drop)
-            fallen = bool(verdict.fallen)
     except GatewayError as exc:
         failures.append(exc)
-    for exc in failures:
-        print_error(exc)
-    return ASKED_WRONGLY if failures else FAILED if fallen else 0
+    return verdict, failures
+
+
+def _print_figures(report: Report, *, as_json: bool) -> list[GatewayError]:
+    """Print the report; returns what kept it from being printed."""
+    try:
+        with printing():
+            if as_json:
+                print(to_text(report), end="")
+            else:
+                print_report(report)
+    except ConfigurationError as exc:
+        return [exc]
+    return []
 
 
 def _runs(report: Report) -> Table:

@@ -8,7 +8,8 @@ from typing import Any
 
 from gateway.domain.collections import Lexical
 from gateway.errors import InvalidRequest
-from gateway.evaluation.gate import MAX_DROP, Gate, load_baseline
+from gateway.evaluation.baseline import load_baseline, require_kept
+from gateway.evaluation.gate import MAX_DROP, Gate
 from gateway.evaluation.plan import ORDERED, STAGES
 
 
@@ -45,15 +46,25 @@ def lexical_of(usual: str, **asked: float | str | None) -> Lexical | None:
 
 
 def gate_of(
-    baseline: Path | None, max_drop: float | None, *, stages: Collection[str] | None
+    baseline: Path | None,
+    max_drop: float | None,
+    *,
+    stages: Collection[str] | None,
+    folder: Path | None,
 ) -> Gate | None:
     """Return the gate of a baseline's file, if there is one; `stages` as in `Gate`.
 
+    `folder` is where the report of this run will be written.
+
     Raises:
         InvalidRequest: no share of a measure.
-        UnusableBaseline: the file cannot be read, or is no report.
+        UnusableBaseline: the file cannot be read, is no report, or would be overwritten.
     """
     drop = MAX_DROP if max_drop is None else max_drop
     if not 0 <= drop <= 1:
         raise InvalidRequest(f"--max-drop is {drop}; measures lie within 0-1, take 0.01 or so")
-    return None if baseline is None else Gate(load_baseline(baseline), drop, stages)
+    if baseline is None:
+        return None
+    if folder is not None:
+        require_kept(baseline, folder)
+    return Gate(load_baseline(baseline), drop, stages)

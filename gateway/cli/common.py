@@ -1,15 +1,18 @@
 """What every command shares: options, the runtime around it, output, exit codes."""
 
 import asyncio
+import errno
 import json
+import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine
+import traceback
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
-from typing import Annotated, Any, NoReturn, TypeVar, cast
+from typing import Annotated, Any, NoReturn, TextIO, TypeVar, cast
 
 import typer
 from rich.console import Console
@@ -22,11 +25,19 @@ from gateway.settings import Layer, Settings, load_settings
 
 FAILED = 1
 ASKED_WRONGLY = 2
+INTERRUPTED = 130
 
 T = TypeVar("T")
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Printer(Console):
+    def on_broken_pipe(self) -> None:
+        """Raise what happened: rich would leave with 1, whatever the command came to."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+out = _Printer(highlight=False, soft_wrap=True)
+err = _Printer(stderr=True, highlight=False, soft_wrap=True)
 
 Config = Annotated[
     Path | None,
@@ -99,7 +110,7 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         raise typer.Exit(exc.code) from None
     except KeyboardInterrupt:
         err.print("interrupted; what was acknowledged is stored")
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
 
 
 async def _woken_by_interrupts(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -135,10 +146,57 @@ async def ask(question: Callable[[], T]) -> T:
 
 def run_for_verdict(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a command whose code 1 is a verdict: whatever keeps it from one leaves with 2."""
-    try:
+    with never_a_verdict():
         return run(main)
+
+
+@contextmanager
+def never_a_verdict() -> Generator[None, None, None]:
+    """Leave with 2 where what is done here fails; what nobody foresaw prints its traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
     except typer.Exit as left:
         raise typer.Exit(ASKED_WRONGLY if left.exit_code == FAILED else left.exit_code) from None
+    except Exception:  # noqa: BLE001  else it would leave with 1, a verdict
+        with suppress(OSError):
+            traceback.print_exc()
+        raise typer.Exit(ASKED_WRONGLY) from None
+
+
+@contextmanager
+def printing() -> Generator[None, None, None]:
+    """Print what is printed here to its end; a reader who has gone ends it, and nothing else.
+
+    Raises:
+        ConfigurationError: standard output or error cannot be written, as on a full disk.
+    """
+    try:
+        yield
+        for stream in _streams():
+            stream.flush()
+    except BrokenPipeError:
+        _forget_unwritten()
+    except OSError as exc:
+        _forget_unwritten()
+        raise ConfigurationError(f"the output cannot be written: {exc}") from exc
+
+
+def _forget_unwritten() -> None:
+    """Turn a stream that cannot be written to nowhere, else it fails again when Python ends."""
+    for stream in _streams():
+        try:
+            stream.flush()
+        except OSError:
+            with open(os.devnull, "wb") as nowhere:  # noqa: PTH123  its number is what counts
+                os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def _streams() -> list[TextIO]:
+    """Standard output and error; Python has none of one that was closed before it began."""
+    found: tuple[TextIO | None, ...] = (sys.stdout, sys.stderr)
+    return [stream for stream in found if stream is not None]
 
 
 def fail(exc: GatewayError) -> NoReturn:

@@ -6,15 +6,9 @@ from typing import Annotated
 import typer
 
 from gateway.cli._ending import ending
-from gateway.cli._eval_output import (
-    Bar,
-    finish,
-    print_json_report,
-    print_report,
-    print_warnings,
-)
+from gateway.cli._eval_output import Bar, conclude
 from gateway.cli._eval_reading import assignments_of, gate_of, lexical_of, stages_of
-from gateway.cli.common import Config, Json, Set, read_settings, run_for_verdict
+from gateway.cli.common import Config, Json, Set, never_a_verdict, read_settings, run_for_verdict
 from gateway.domain.collections import Lexical, Quantization
 from gateway.embedding.profile import Task
 from gateway.evaluation.gate import MAX_DROP, Gate
@@ -215,7 +209,8 @@ def evaluate(
     named = stages_of(stages, rerank=rerank, mmr=mmr is not None)
 
     async def main() -> tuple[Outcome, Gate | None]:
-        gate = gate_of(baseline, max_drop, stages=None if stages is None else named)
+        asked_for = None if stages is None else named
+        gate = gate_of(baseline, max_drop, stages=asked_for, folder=run_dir)
         settings = read_settings(config, assignments)
         configure_logs("warning" if settings.log.level == "info" else settings.log.level, "console")
         plan = Plan(
@@ -255,10 +250,7 @@ def evaluate(
         return outcome, gate
 
     outcome, gate = run_for_verdict(main)
-    if as_json:
-        print_json_report(outcome.report)
-    else:
-        print_report(outcome.report)
-    print_warnings(outcome.report)
-    if code := finish(outcome, gate, run_dir):
+    with never_a_verdict():
+        code = conclude(outcome, gate, run_dir, as_json=as_json)
+    if code:
         raise typer.Exit(code)

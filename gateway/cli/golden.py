@@ -32,8 +32,8 @@ from gateway.evaluation.draft import Draft
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.making import write_questions
 from gateway.evaluation.qrels import holds
-from gateway.evaluation.questions import require_question
 from gateway.evaluation.sampling import Pool, chunks_to_ask
+from gateway.evaluation.told import repeated_queries
 from gateway.ports import Generator
 from gateway.retrieval.options import SearchOptions
 from gateway.retrieval.query import Group
@@ -125,16 +125,19 @@ def check(
         "graded": found.graded,
         "unjudged": len(found.unjudged),
         "hopeless": len(found.hopeless),
+        "repeated": len(found.repeated),
         "documents": found.documents,
         "empty": found.empty,
         "spans": sum(map(len, found.spans.values())),
         "sha256": found.sha256,
     }
+    if told := repeated_queries(found):
+        warn(told)
     if as_json:
         print_json(facts)
         return
     for key, value in facts.items():
-        out.print(f"[bold]{key}[/]: {value}")
+        out.print(Text.assemble((key, "bold"), f": {value}"))
 
 
 async def _add_questions(
@@ -167,7 +170,7 @@ async def _by_model(
     async with aclosing(write_questions(generator, chunks, draft)) as asked:
         async for stored, question in asked:
             err.print(f"{len(draft)}/{want} ", end="", style="dim")
-            told = question or "the answer has no question; another chunk takes its place"
+            told = question or "no new question in the answer; another chunk takes its place"
             err.print(f"{stored.chunk.document_id}: {told}", markup=False)
 
 
@@ -179,7 +182,7 @@ async def _by_hand(
         chunk = stored.chunk
         out.rule(Text(f"{len(draft) + 1} of {want}: {chunk.document_id}"))
         out.print(_shown(chunk.text, SHOWN), markup=False)
-        question = await _question()
+        question = await _question(draft)
         if question == QUIT:
             return
         if question == SKIP:
@@ -190,14 +193,14 @@ async def _by_hand(
             await _judge(runtime, draft, stored, question, judge)
 
 
-async def _question() -> str:
-    """Ask until the answer is a question, or a word for us."""
+async def _question(draft: Draft) -> str:
+    """Ask until the answer is a question that is not there yet, or a word for us."""
     while True:
         answer = (await ask(_asked)).strip()
-        if answer in {SKIP, QUIT}:
-            return answer
+        if answer.lower() in {SKIP, QUIT}:
+            return answer.lower()
         try:
-            return require_question(answer)
+            return draft.require_new(answer)
         except InvalidRequest as exc:
             err.print(str(exc), markup=False)
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
+from gateway.domain.collections import Quantization
 from gateway.embedding.profile import ModelProfile
 from gateway.errors import InvalidRequest
 from gateway.evaluation.calibrating import CALIBRATED, LEAST_HITS
 from gateway.evaluation.golden import GoldenSet
-from gateway.evaluation.plan import READ, Plan, needs_words, parse_stage
-from gateway.evaluation.results import Option
+from gateway.evaluation.plan import EXACT, READ, Plan, needs_words, parse_stage
+from gateway.evaluation.results import VARIANT, Facts
+from gateway.settings import Settings
 
 
 def require_possible(plan: Plan, profile: ModelProfile, *, reranks: bool) -> None:
@@ -83,12 +85,41 @@ def sizes_of(plan: Plan, profile: ModelProfile, usual: int | None) -> Sequence[i
 
 
 def planned_runs(
-    plan: Plan, sizes: Sequence[int | None], variant: str
-) -> Iterator[tuple[Option, ...]]:
-    """Yield stage, size and variant of each run to be; size None: no matter, or not yet known."""
+    plan: Plan, sizes: Sequence[int | None], settings: Settings, variant: str
+) -> Iterator[Facts]:
+    """Yield what is known beforehand of each run to be; `sizes` are those of `sizes_of`.
+
+    The form of an existing collection is not, nor whether a set is large enough for an index that
+    quantises it, unless every set is indexed.
+    """
     for stage in plan.stages:
-        for size in (None,) if parse_stage(stage).by_words else sizes:
-            yield (stage, size, variant or None)
+        facts: Facts = {"stage": stage, VARIANT: variant or None}
+        parsed = parse_stage(stage)
+        if parsed.by_words:
+            yield facts
+            continue
+        exact: Facts = {"quantization": "none", "coarse": None} if parsed.base == EXACT else {}
+        for size in sizes:
+            if size is None:
+                yield {**facts, **exact}
+                continue
+            coarse = {"coarse": _coarse(plan, size, settings.collections.coarse)}
+            for kind in _kinds(plan, indexes=settings.store_kind != "memory"):
+                yield {**facts, "size": size, **kind, **coarse, **exact}
+
+
+def _coarse(plan: Plan, size: int, usual: int | None) -> int | None:
+    """Size of the short vectors of a new collection; `usual` is the operator's."""
+    if plan.coarse is not None:
+        return plan.coarse
+    return usual if usual is not None and usual < size else None
+
+
+def _kinds(plan: Plan, *, indexes: bool) -> list[Facts]:
+    """Quantisations as far as they are known; a store that never `indexes` searches full vectors."""
+    if not indexes:
+        return [{"quantization": Quantization.NONE.value}]
+    return [{"quantization": kind.value} for kind in plan.kinds] if plan.indexed else [{}]
 
 
 def require_enough(plan: Plan, golden: GoldenSet) -> None:

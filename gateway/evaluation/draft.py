@@ -9,15 +9,18 @@ from typing import Any, Final
 
 from gateway.domain.documents import StoredChunk
 from gateway.errors import ConfigurationError, InvalidRequest
+from gateway.evaluation.folders import try_to_write
 from gateway.evaluation.members import CORPUS, GZIPPED, QUERIES, SPANS
 from gateway.evaluation.qrels import holds
-from gateway.evaluation.questions import require_question
+from gateway.evaluation.questions import gist, require_question
 
 QRELS: Final = "qrels/test.tsv"
 SKIPPED: Final = "skipped.txt"
 MANIFEST: Final = "golden.json"
 """Says what the questions are of: `{"collection": "docs", "seed": 0}`. No part of the set itself."""
 _HEADER: Final = "query-id\tcorpus-id\tscore\n"
+_NO_RECORD: Final = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+"""What JSON raises that is not the record that was looked for."""
 _OURS: Final = frozenset((QUERIES, SPANS, SKIPPED, "qrels"))
 
 
@@ -25,7 +28,7 @@ class Draft:
     """A folder that questions are written to. A query's id is derived from its chunk."""
 
     def __init__(self, folder: Path, collection: str, seed: int | None = None) -> None:
-        """Read what is there already, if anything; nothing is written before `make`.
+        """Read what is there already, if anything; nothing is written before a record.
 
         `seed` is that of the chunks to come; None: the same as before, or 0.
 
@@ -37,12 +40,15 @@ class Draft:
             self._manifest = self._read_manifest()
             self._require_ours()
             lines = enumerate(self._lines(QUERIES), start=1)
-            self._asked = {_id(line, f"{QUERIES} line {number}") for number, line in lines}
+            asked = [_query(line, f"{QUERIES} line {number}") for number, line in lines]
+            self._asked = {key for key, _ in asked}
+            self._gists = {gist(text) for _, text in asked}
             self._skipped = set(self._lines(SKIPPED))
+            self._require_whole()
         except (OSError, ValueError) as exc:
             raise ConfigurationError(
-                f"{str(folder)!r} is no golden set in the making: {exc}; mend that, or give another "
-                "folder (--out)"
+                f"{str(folder)!r} is no golden set in the making: {exc}; mend or remove that, or give "
+                "another folder (--out)"
             ) from exc
         before = self._manifest.get("collection", collection)
         if before != collection:
@@ -50,14 +56,26 @@ class Draft:
                 f"{str(folder)!r} asks about collection {before!r}, not {collection!r}; give another "
                 "folder (--out)"
             )
+        self._made = False
         self.collection: Final = collection
         self.seed: Final[int] = self._manifest.get("seed", 0) if seed is None else seed
 
     def __len__(self) -> int:
         return len(self._asked)
 
+    def require_writable(self) -> None:
+        """See that the folder can be written, before anybody thinks of a question.
+
+        Raises:
+            ConfigurationError: it cannot.
+        """
+        with self._writing():
+            try_to_write(self._folder / "qrels")
+
     def make(self) -> None:
         """Make the folder and the files that a set needs; what is there already is kept.
+
+        The first record does so as well.
 
         Raises:
             ConfigurationError: it cannot be written.
@@ -69,28 +87,48 @@ class Draft:
             self._write_manifest()
         if not (self._folder / QRELS).exists():
             self._append(QRELS, _HEADER)
+        self._made = True
 
     def knows(self, stored: StoredChunk) -> bool:
         """Tell whether a chunk was asked about or skipped."""
         key = query_id(stored)
         return key in self._asked or key in self._skipped
 
+    def asks(self, question: str) -> bool:
+        """Tell whether a question is there already: only one chunk would count as its answer."""
+        return gist(question) in self._gists
+
+    def require_new(self, question: str) -> str:
+        """Return a question with single spaces between its words.
+
+        Raises:
+            InvalidRequest: it is no question, or is there already.
+        """
+        text = require_question(question)
+        if self.asks(text):
+            raise InvalidRequest(
+                f"the question {text!r} is asked already, of another chunk; ask what this one alone "
+                "answers"
+            )
+        return text
+
     def add(self, stored: StoredChunk, question: str) -> None:
         """Write a question with its chunk as the answer.
 
         Raises:
-            InvalidRequest: it is no question, or judgments cannot hold the document's id.
+            InvalidRequest: as `require_new`, or judgments cannot hold the document's id.
             ConfigurationError: the folder cannot be written.
         """
-        text = require_question(question)
+        text = self.require_new(question)
         key, chunk = query_id(stored), stored.chunk
         judgment = _judgment(key, chunk.document_id, 1)
         # a query without judgment is left out of every mean: whatever ends us here does no harm
-        self._append(QUERIES, _json({"_id": key, "text": text}))
-        self._append(QRELS, judgment)
+        self._record(QUERIES, _json({"_id": key, "text": text}))
+        self._record(QRELS, judgment)
         span = {"query-id": key, "corpus-id": chunk.document_id}
-        self._append(SPANS, _json({**span, "char_spans": [[chunk.start, chunk.end]]}))
+        self._record(SPANS, _json({**span, "char_spans": [[chunk.start, chunk.end]]}))
         self._asked.add(key)
+        self._gists.add(gist(text))
 
     def grade(self, stored: StoredChunk, document_id: str, grade: int) -> None:
         """Write the grade of another document for the question about a chunk.
@@ -99,11 +137,11 @@ class Draft:
             InvalidRequest: judgments cannot hold the document's id.
             ConfigurationError: the folder cannot be written.
         """
-        self._append(QRELS, _judgment(query_id(stored), document_id, grade))
+        self._record(QRELS, _judgment(query_id(stored), document_id, grade))
 
     def skip(self, stored: StoredChunk) -> None:
         """Remember that nobody wants to ask about a chunk."""
-        self._append(SKIPPED, query_id(stored) + "\n")
+        self._record(SKIPPED, query_id(stored) + "\n")
         self._skipped.add(query_id(stored))
 
     def _require_ours(self) -> None:
@@ -118,6 +156,16 @@ class Draft:
         if other:
             raise ValueError(f"it holds {other[0]!r}")
 
+    def _require_whole(self) -> None:
+        """Refuse lines that whatever ended us left torn, and questions whose judgments are gone."""
+        for number, line in enumerate(self._lines(SPANS), start=1):
+            _require_span(line, f"{SPANS} line {number}")
+        for number, line in enumerate(self._lines(QRELS), start=1):
+            if len(line.split("\t")) != 3:
+                raise ValueError(f"{QRELS} line {number} is no judgment")
+        if self._asked and not (self._folder / QRELS).exists():
+            raise ValueError(f"it has questions, and {QRELS} with their judgments is missing")
+
     def _read_manifest(self) -> dict[str, Any]:
         path = self._folder / MANIFEST
         if not path.exists():
@@ -125,7 +173,7 @@ class Draft:
         try:
             read = json.loads(path.read_text("utf-8-sig"))
             return {"collection": str(read["collection"]), "seed": int(read["seed"])}
-        except (ValueError, KeyError, TypeError) as exc:
+        except _NO_RECORD as exc:
             raise ValueError(f"{MANIFEST} names no collection and seed") from exc
 
     def _write_manifest(self) -> None:
@@ -141,6 +189,11 @@ class Draft:
         path = self._folder / name
         if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
             self._append(name, "\n")
+
+    def _record(self, name: str, text: str) -> None:
+        if not self._made:
+            self.make()
+        self._append(name, text)
 
     def _append(self, name: str, text: str) -> None:
         with self._writing(), (self._folder / name).open("a", encoding="utf-8") as file:
@@ -174,11 +227,21 @@ def _judgment(query: str, document_id: str, grade: int) -> str:
     return f"{query}\t{document_id}\t{grade}\n"
 
 
-def _id(line: str, where: str) -> str:
+def _query(line: str, where: str) -> tuple[str, str]:
+    """Read the id and the text of a query."""
     try:
-        return str(json.loads(line)["_id"])
-    except (ValueError, KeyError, TypeError) as exc:
+        read = json.loads(line)
+        return str(read["_id"]), str(read.get("text", ""))
+    except _NO_RECORD as exc:
         raise ValueError(f"{where} is no query") from exc
+
+
+def _require_span(line: str, where: str) -> None:
+    try:
+        if not {"query-id", "corpus-id", "char_spans"} <= set(json.loads(line)):
+            raise ValueError("a key is missing")
+    except _NO_RECORD as exc:
+        raise ValueError(f"{where} is no span") from exc
 
 
 def _json(record: dict[str, Any]) -> str:

@@ -1,21 +1,15 @@
 """Is it worse than before? An earlier report as the bar for this one."""
 
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import Final
 
 from gateway.errors import UnusableBaseline
-from gateway.evaluation.report_json import report_from_json
-from gateway.evaluation.results import VARIANT, Configuration, Dataset, Option, Report, Run
+from gateway.evaluation.results import VARIANT, Dataset, Facts, Option, Report, Run
 
 MAX_DROP: Final = 0.01
 _SLACK: Final = 1e-6
 """Figures are written with 6 decimals."""
-
-Key: TypeAlias = tuple[Option, ...]
-"""What tells runs apart: the stage, then whatever else is known of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +49,16 @@ class Gate:
     max_drop: float = MAX_DROP
     stages: Collection[str] | None = None
 
-    def require_planned(self, dataset: Dataset, depth: int, planned: Sequence[Key]) -> None:
+    def require_planned(self, dataset: Dataset, depth: int, planned: Sequence[Facts]) -> None:
         """Refuse a baseline that cannot be compared with what is going to be measured.
 
-        `planned` are stage, size and variant of each run, the size None where none is known or
-        needed. Other differences show only when all is measured.
+        `planned` is what is known of each run; what is not known shows only when it is measured.
 
         Raises:
             UnusableBaseline: says what differs.
         """
         self._require_same_set(dataset, depth)
-        sized = {stage: any(key[1] for key in planned if key[0] == stage) for stage, *_ in planned}
-        ours = [(key, " ".join(str(part) for part in key if part is not None)) for key in planned]
-        theirs = [
-            (_planned(run.configuration, sized.get(run.configuration.stage, False)), run.name)
-            for run in self.baseline.runs
-        ]
-        self._require_same_runs(ours, theirs)
+        self._require_same_runs([(facts, _called(facts)) for facts in planned])
 
     def judge(self, report: Report) -> Verdict:
         """Hold a report against the baseline.
@@ -80,7 +67,7 @@ class Gate:
             UnusableBaseline: another set, other queries, or runs or measures that one of both lacks.
         """
         self._require_same_set(report.dataset, report.depth)
-        self._require_same_runs(_named(report), _named(self.baseline))
+        self._require_same_runs(_named(report))
         before = {run.configuration.key: run for run in self.baseline.runs}
         fallen = [
             one for run in report.runs for one in self._fallen(run, before[run.configuration.key])
@@ -104,20 +91,25 @@ class Gate:
                 "--top"
             )
 
-    def _require_same_runs(
-        self, ours: Sequence[tuple[Key, str]], theirs: Sequence[tuple[Key, str]]
-    ) -> None:
-        before, now = {key for key, _ in theirs}, {key for key, _ in ours}
-        missing = [name for key, name in ours if key not in before]
+    def _require_same_runs(self, ours: Sequence[tuple[Facts, str]]) -> None:
+        """Refuse runs that one side lacks; of ours, some facts may not be known."""
+        theirs = _named(self.baseline)
+        missing = [
+            _unlike(facts, name, theirs)
+            for facts, name in ours
+            if not any(_agree(facts, before) for before, _ in theirs)
+        ]
         if missing:
             raise UnusableBaseline(
-                f"the baseline has no run {', '.join(missing)} of the same size and quantisation (it "
-                f"has {', '.join(name for _, name in theirs)}); make a new baseline, or give --stages"
+                f"the baseline has no run {', nor '.join(missing)} (it has "
+                f"{', '.join(name for _, name in theirs)}); make a new baseline, or give --stages"
             )
-        asked = [
-            (key, name) for key, name in theirs if self.stages is None or key[0] in self.stages
+        lost = [
+            name
+            for before, name in theirs
+            if self.stages is None or before["stage"] in self.stages
+            if not any(_agree(facts, before) for facts, _ in ours)
         ]
-        lost = [name for key, name in asked if key not in now]
         if lost:
             raise UnusableBaseline(
                 f"the baseline has {', '.join(lost)}, and no such run is here: measure the same "
@@ -139,32 +131,35 @@ class Gate:
         ]
 
 
-def load_baseline(path: Path) -> Report:
-    """Read a report that `gateway eval --json` or `--run-dir` wrote.
-
-    Raises:
-        UnusableBaseline: it cannot be read, or is no report.
-    """
-    remedy = "write one with: gateway eval DATASET --json > baseline.json"
-    try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        raise UnusableBaseline(f"baseline {str(path)!r} cannot be read: {exc}; {remedy}") from exc
-    if not isinstance(data, dict):
-        raise UnusableBaseline(f"baseline {str(path)!r} is no report; {remedy}")
-    try:
-        return report_from_json(cast("Mapping[str, Any]", data))
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        raise UnusableBaseline(
-            f"baseline {str(path)!r} is no report ({type(exc).__name__}: {exc}); {remedy}"
-        ) from exc
+def _named(report: Report) -> list[tuple[Facts, str]]:
+    return [(run.configuration.facts, run.name) for run in report.runs]
 
 
-def _named(report: Report) -> list[tuple[Key, str]]:
-    return [(run.configuration.key, run.name) for run in report.runs]
+def _called(planned: Facts) -> str:
+    """Return a name for a run to be, of what is known: `dense 512 int8 (encoder=local)`."""
+    parts = [planned.get(fact) for fact in ("stage", "size", "quantization")]
+    known = [str(part) for part in parts if part is not None]
+    return " ".join([*known, *([f"({planned[VARIANT]})"] if planned[VARIANT] else [])])
 
 
-def _planned(configuration: Configuration, sized: bool) -> Key:
-    """What is known of a run before it is made; `sized`: also its size."""
-    size = configuration.size if sized and not configuration.by_words else None
-    return (configuration.stage, size, configuration.options.get(VARIANT))
+def _agree(known: Facts, before: Facts) -> bool:
+    return known.items() <= before.items()
+
+
+def _unlike(facts: Facts, name: str, theirs: Sequence[tuple[Facts, str]]) -> str:
+    """Return the name of a run that is missing, with what tells it from the likest of its stage."""
+    told = [
+        sorted(
+            f"{fact} {_or_none(value)}, not {_or_none(before[fact])}" for fact, value in differing
+        )
+        for before, _ in theirs
+        if before["stage"] == facts["stage"]
+        for differing in [facts.items() - before.items()]
+    ]
+    if not told:
+        return name
+    return f"{name} of {' and '.join(min(told, key=len))}"
+
+
+def _or_none(value: Option) -> str:
+    return "none" if value is None else str(value)

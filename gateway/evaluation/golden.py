@@ -13,6 +13,7 @@ from typing import Final
 from gateway.errors import InvalidGoldenSet
 from gateway.evaluation.members import CORPUS, QUERIES, Digest, Hashed, Members
 from gateway.evaluation.qrels import Grades, read_qrels
+from gateway.evaluation.questions import gist
 from gateway.evaluation.spans import GoldSpan, read_spans
 from gateway.ingest.items import ReadFailure, ReadItem
 from gateway.ingest.lines import MAX_LINE_BYTES
@@ -89,6 +90,18 @@ class GoldenSet:
     def graded(self) -> bool:
         """Tell whether some documents are more relevant than others."""
         return any(grade > 1 for row in self.qrels.values() for grade in row.values())
+
+    @property
+    def repeated(self) -> tuple[str, ...]:
+        """Measured queries that ask what one before them asks, by id."""
+        seen: set[str] = set()
+        again: list[str] = []
+        for query, text in self.queries.items():
+            asked = gist(text)
+            if asked in seen:
+                again.append(query)
+            seen.add(asked)
+        return tuple(again)
 
     def first(self, count: int | None) -> "GoldenSet":
         """Return the set with its first `count` measured queries, all of them by default.

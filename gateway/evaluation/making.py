@@ -23,7 +23,7 @@ Passage:
 
 
 PATIENCE: Final = 8
-"""Answers without a question, one after the other, that a language model may give."""
+"""Answers without a new question, one after the other, that a language model may give."""
 
 
 async def write_questions(
@@ -31,17 +31,19 @@ async def write_questions(
 ) -> AsyncGenerator[tuple[StoredChunk, str], None]:
     """Let a language model ask about each chunk; yields what was asked, once it is written.
 
-    A chunk that it does not ask about is yielded with an empty question. It is skipped for good when
-    the model asks about a later one, so that a model that never asks spoils no chunk.
+    A chunk that it does not ask about, or asks what the draft has already, is yielded with an empty
+    question. It is skipped for good when the model asks about a later one, so that a model that never
+    asks spoils no chunk.
 
     Raises:
-        UpstreamError: the model failed, or asks nothing; what was asked before is kept.
+        UpstreamError: the model failed, or asks nothing new; what was asked before is kept.
     """
     passed: list[StoredChunk] = []
     answer = ""
     async for stored in chunks:
         answer = await generator.complete(REQUEST.format(text=stored.chunk.text))
         question = find_question(answer)
+        question = "" if draft.asks(question) else question
         if question:
             for each in passed:
                 draft.skip(each)
@@ -58,7 +60,7 @@ async def write_questions(
 
 def _mute(generator: Generator, answers: int, last: str) -> UpstreamError:
     return UpstreamError(
-        f"the language model {generator.model_id!r} asked nothing in {answers} answers, one after the "
+        f"the language model {generator.model_id!r} asked nothing new in {answers} answers, one after the "
         f"other; the last began {last[:80]!r}: set another llm.model, or let it answer at greater "
         "length",
         service="llm",

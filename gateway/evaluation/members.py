@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Generator, Sequence
@@ -16,7 +18,18 @@ QUERIES: Final = "queries.jsonl"
 SPANS: Final = "spans.jsonl"
 QRELS: Final = "qrels/"
 GZIPPED: Final = ".gz"
-_BROKEN: Final = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+_ZIP: Final = b"PK\x03\x04"
+"""What a zip archive begins with."""
+_BROKEN: Final = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+)
+_UNREADABLE: Final = (*_BROKEN, RuntimeError, ValueError, KeyError, struct.error)
+"""What zipfile raises of an archive or a file in it: encrypted, damaged, names or places that lie."""
 
 
 class Digest:
@@ -71,10 +84,9 @@ class Members:
             self._names = {p.relative_to(where).as_posix(): str(p) for p in paths}
         elif zipfile.is_zipfile(where):
             self._zip = True
-            with zipfile.ZipFile(where) as archive:
-                self._names = _without_folder(archive.namelist())
+            self._names = _without_folder(_packed_names(where))
         else:
-            what = "is neither a folder nor a zip archive" if where.exists() else "does not exist"
+            what = _no_set(where)
             raise InvalidGoldenSet(
                 f"golden set {str(where)!r} {what}; give a folder or .zip with {CORPUS}, {QUERIES} "
                 f"and {QRELS}test.tsv"
@@ -121,11 +133,43 @@ class Members:
             with Path(self._names[packed]).open("rb") as file:
                 yield file
             return
-        with zipfile.ZipFile(self.where) as archive, archive.open(self._names[packed]) as file:
+        with zipfile.ZipFile(self.where) as archive, _member(archive, self._names[packed]) as file:
             yield file
 
     def _packed(self, name: str) -> str | None:
         return next((n for n in (name, name + GZIPPED) if n in self._names), None)
+
+
+def _no_set(where: Path) -> str:
+    """Say what a path is that is neither a folder nor an archive with a directory at its end."""
+    try:
+        with where.open("rb") as file:
+            begins = file.read(len(_ZIP))
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as exc:
+        return f"cannot be read ({exc})"
+    if begins == _ZIP:
+        return "is a damaged zip archive: its end is missing"
+    return "is neither a folder nor a zip archive"
+
+
+def _packed_names(where: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(where) as archive:
+            return archive.namelist()
+    except _UNREADABLE as exc:
+        raise InvalidGoldenSet(
+            f"golden set {str(where)!r} is a damaged zip archive: {exc}; pack it again"
+        ) from exc
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """Open a file of an archive; whatever zipfile raises becomes BadZipFile."""
+    try:
+        return archive.open(name)
+    except _UNREADABLE as exc:
+        raise zipfile.BadZipFile(str(exc)) from exc
 
 
 def _without_folder(names: Sequence[str]) -> dict[str, str]:

@@ -19,11 +19,11 @@ from gateway.evaluation.checking import (
     sizes_of,
 )
 from gateway.evaluation.evaluate import evaluate_part
-from gateway.evaluation.gate import Gate, Key
+from gateway.evaluation.gate import Gate
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.measures import require_library
 from gateway.evaluation.plan import Plan, Progress
-from gateway.evaluation.results import Calibrated, Report
+from gateway.evaluation.results import Calibrated, Facts, Report
 from gateway.evaluation.scratch import cached, scratch_runtime
 from gateway.evaluation.written import require_writable
 from gateway.settings import Settings
@@ -118,12 +118,13 @@ def _require_all(forms: Mapping[str, Settings], asked: Asked, plan: Plan) -> Gol
         )
     several = plan.several or len(forms) > 1
     require_used(plan, several=several, gated=asked.gate is not None)
-    planned: list[Key] = []
+    planned: list[Facts] = []
     for variant, settings in forms.items():
         try:
             profile = require_consistent(settings)
             require_possible(plan, profile, reranks=settings.rerank_kind != "none")
-            planned += planned_runs(plan, sizes_of(plan, profile, settings.size), variant)
+            sizes = sizes_of(plan, profile, settings.size)
+            planned += planned_runs(plan, sizes, settings, variant)
         except GatewayError as exc:
             raise _named(exc, variant) from None
     golden = GoldenSet.load(asked.where, split=asked.split).first(asked.queries)

@@ -21,6 +21,15 @@ _LABEL: Final = re.compile(
     r"|(?:frage|вопрос|pregunta|domanda|pergunta|问题|質問)\s*)[:：]\s*",
     re.IGNORECASE,
 )
+_REFUSAL: Final = re.compile(
+    r"(?:i['’]m|i am)(?: very| so| really)? sorry(?:[,.]| but\b)|sorry, (?:but|i)\b|i apologi[sz]e\b"
+    r"|(?:unfortunately,? |sorry,? )?i (?:can(?:no|['’])t|can not|am unable to|am not able to|won['’]t) "
+    r"(?:help|assist|answer|write|create|generate|provide|produce|comply|fulfil+|do (?:that|this))\b"
+    r"|as an? (?:ai|artificial intelligence|(?:large )?language model)\b"
+    r"|(?:es )?tut mir leid,|lo siento,|je suis désolée?,|извините,|抱歉，|对不起，",
+    re.IGNORECASE,
+)
+"""How models begin where they do not do what they were asked."""
 _AROUND: Final = ('""', "''", "``", "«»", "»«", "“”", "„“", "””", "‘’", "「」", "『』", "**", "__")
 
 
@@ -42,8 +51,8 @@ def find_question(answer: str) -> str:
     """Return the first line of an answer that may be a question, without what models put around it.
 
     That is thoughts, fences, list markers, bold, labels and quotes. Lines that end in a colon announce
-    something. Empty where there is no such line, or the thoughts do not end; cut between two words
-    where it is too long.
+    something. Empty where there is no such line, the thoughts do not end, or the model declines; cut
+    between two words where it is too long.
     """
     said = _THOUGHT.split(answer)[-1]
     if _THINKS.search(said):
@@ -51,8 +60,18 @@ def find_question(answer: str) -> str:
     for line in said.replace("\x00", "").splitlines():
         text = "" if _FENCE.fullmatch(line) else _bare(" ".join(line.split()))
         if _says_something(text) and not text.endswith((":", "：")):
-            return _cut(text)
+            return "" if _declines(text) else _cut(text)
     return ""
+
+
+def gist(question: str) -> str:
+    """Return what two questions share that ask the same: no case, blanks or marks at the end."""
+    return " ".join(question.casefold().split()).rstrip(" .?!？！。")
+
+
+def _declines(text: str) -> bool:
+    """Tell a refusal; with a question mark it may be what somebody would ask."""
+    return _REFUSAL.match(text) is not None and "?" not in text
 
 
 def _bare(text: str) -> str:

@@ -9,6 +9,9 @@ from gateway.domain.calibration import Calibration
 
 Option: TypeAlias = str | int | float | bool | None
 
+Facts: TypeAlias = Mapping[str, Option]
+"""What is known of a run, by name: stage, variant, and size, quantization and coarse of its vectors."""
+
 PRIMARY: Final = "ndcg@10"
 """The measure by which runs are compared and recommended."""
 
@@ -109,12 +112,22 @@ class Configuration:
         return self.stage.startswith("lexical")
 
     @property
-    def key(self) -> tuple[Option, ...]:
+    def facts(self) -> Facts:
         """What makes it comparable with a run of an earlier report, whatever the model."""
-        variant = self.options.get(VARIANT)
+        found: dict[str, Option] = {"stage": self.stage, VARIANT: self.options.get(VARIANT)}
         if self.by_words:
-            return (self.stage, variant)
-        return (self.stage, self.size, self.quantization, self.coarse, variant)
+            return found
+        return {
+            **found,
+            "size": self.size,
+            "quantization": self.quantization,
+            "coarse": self.coarse,
+        }
+
+    @property
+    def key(self) -> tuple[Option, ...]:
+        """The facts as one value: runs of equal keys are the same."""
+        return tuple(self.facts.values())
 
 
 @dataclass(frozen=True, slots=True)

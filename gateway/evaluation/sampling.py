@@ -89,8 +89,7 @@ async def chunks_to_ask(
 ) -> AsyncGenerator[StoredChunk, None]:
     """Yield chunks until the draft, which the caller adds to, has `want` questions.
 
-    A chunk that the caller does not ask about is replaced by the next. The draft is made once there
-    is one.
+    A chunk that the caller does not ask about is replaced by the next.
 
     Raises:
         InvalidRequest: the collection has no chunk that can be asked about.
@@ -100,7 +99,7 @@ async def chunks_to_ask(
         drawn = await pool.draw(max(want - len(draft), fewest), draft)
         if not drawn:
             return
-        draft.make()
+        draft.require_writable()
         for stored in drawn:
             yield stored
             if len(draft) >= want:

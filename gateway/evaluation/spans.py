@@ -79,13 +79,19 @@ def _parsed(data: bytes, where: str) -> tuple[str, list[GoldSpan]]:
         raise InvalidGoldenSet(f"{where} is not JSON: {exc}") from exc
     try:
         query, document, pairs = str(row["query-id"]), str(row["corpus-id"]), row["char_spans"]
-        places = [(int(start), int(end)) for start, end in cast("Sequence[Any]", pairs)]
+        places = [(_whole(start), _whole(end)) for start, end in cast("Sequence[Any]", pairs)]
     except (KeyError, TypeError, ValueError) as exc:
         raise InvalidGoldenSet(
-            f"{where} is not a span; write "
+            f"{where} is not a span; write whole numbers in "
             '{"query-id": "q1", "corpus-id": "d1", "char_spans": [[0, 80]]}'
         ) from exc
     return query, [GoldSpan(document, start, end) for start, end in places]
+
+
+def _whole(place: object) -> int:
+    if not isinstance(place, int) or isinstance(place, bool):
+        raise TypeError(f"{place!r} is no whole number")
+    return place
 
 
 def _require_inside(span: GoldSpan, lengths: Mapping[str, int] | None, where: str) -> None:

@@ -30,6 +30,8 @@ def warnings_of(
     if golden.hopeless:
         some = counted(len(golden.hopeless), "judged query has", "judged queries have")
         told.append(f"{some} no relevant document: left out of every mean")
+    if again := repeated_queries(golden):
+        told.append(again)
     if golden.empty:
         some = counted(golden.empty, "document has", "documents have")
         told.append(f"{some} no text, and can never be found")
@@ -38,6 +40,17 @@ def warnings_of(
         told.append(f"{some} few: look at the intervals before the means")
     told += [f"{count} of {queries} queries: {text}" for text, count in _summed(searched)]
     return tuple(told)
+
+
+def repeated_queries(golden: GoldenSet) -> str:
+    """Say so where queries ask the same, whose documents are judged apart; empty where none do."""
+    if not golden.repeated:
+        return ""
+    some = counted(len(golden.repeated), "query asks", "queries ask")
+    return (
+        f"{some} what an earlier one asks, such as {golden.repeated[0]!r}: what answers one of them counts "
+        "as wrong for the other, unless both judge it; make one of them, with all its documents"
+    )
 
 
 def counted(number: int, one: str, many: str) -> str:

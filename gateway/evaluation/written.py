@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any, Final
 
 from gateway.errors import ConfigurationError
+from gateway.evaluation.folders import try_to_write
 from gateway.evaluation.html import html_page
 from gateway.evaluation.markdown import markdown
 from gateway.evaluation.report_json import report_to_json
@@ -18,16 +18,14 @@ RUNS: Final = "runs"
 
 
 def require_writable(folder: Path) -> None:
-    """Make the folder of a report, and see that files can be written into it.
+    """See that a report can be written into a folder, which is made when it is.
 
     Raises:
-        ConfigurationError: they cannot.
+        ConfigurationError: it cannot.
     """
     try:
-        (folder / RUNS).mkdir(parents=True, exist_ok=True)
         for each in (folder, folder / RUNS):
-            with TemporaryFile(dir=each):
-                pass
+            try_to_write(each)
     except OSError as exc:
         raise ConfigurationError(f"cannot write into {str(folder)!r}: {exc}") from exc
 

@@ -63,5 +63,9 @@ class ChatStub:
         if self.key is not None and key != f"Bearer {self.key}":
             return 401, {"error": {"message": "wrong key"}}
         passage = body["messages"][-1]["content"].rpartition("Passage:\n")[2]
-        answer = self.answer if self.answer is not None else f'"What about {passage.split()[-1]}?"'
+        answer = (
+            self.answer
+            if self.answer is not None
+            else f'"What about {" ".join(passage.split()[:4])}?"'
+        )
         return 200, {"choices": [{"message": {"role": "assistant", "content": answer}}]}

@@ -29,7 +29,7 @@ async def asked(stub: ChatStub, request: str = "Passage:\nred Mars", **how: obje
 
 async def test_one_request_is_one_message_to_the_model() -> None:
     with ChatStub(key="secret") as stub:
-        assert await asked(stub, api_key="secret") == '"What about Mars?"'
+        assert await asked(stub, api_key="secret") == '"What about red Mars?"'
     assert stub.requests == [
         {
             "model": "tiny-chat",

@@ -4,18 +4,22 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from gateway.cli.app import app
+from gateway.errors import ConfigurationError
 from gateway.evaluation.assembling import dataset_of
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.report_json import report_to_json
+from gateway.evaluation.results import Run as Searched
 from gateway.modelserver.contract import RERANKER
 from tests.support.cli import Ran, Shell
 from tests.support.golden_sets import QRELS, QUERIES, made_report, made_run, write_set
@@ -97,6 +101,22 @@ def test_long_names_of_variants_cost_no_figure_of_the_table(shell: Shell, ran: R
     assert all(all(row) for row in full)
 
 
+def test_queries_that_ask_the_same_are_told_by_the_check_too(shell: Shell, ran: Run) -> None:
+    write_set(shell.home / "alike", queries={**QUERIES, "q3": QUERIES["q2"]})
+    done = ran("golden", "check", "alike", "--json")
+    assert (done.code, done.json["repeated"]) == (0, 1)
+    assert "warning: 1 query asks what an earlier one asks, such as 'q3'" in done.err
+
+
+def test_names_in_brackets_are_shown_as_they_are(shell: Shell, ran: Run) -> None:
+    write_set(shell.home / "set [v2]")
+    assert "set [v2] test: 3 queries" in ran("eval", "set [v2]", "--stages", "dense").out
+    assert "name: set [v2]\n" in ran("golden", "check", "set [v2]").out
+    variant = ("--variant", "size=128,llm.model=[red]")
+    done = ran("eval", "little", "--stages", "dense", "--max-bytes-per-chunk", "600", *variant)
+    assert "recommended: dense (size=128,llm.model=[red])" in done.out, done.err
+
+
 def test_a_sweep_recommends(shell: Shell) -> None:
     done = shell.run(
         "eval", "little", "--sweep", "--stages", "dense", "--max-bytes-per-chunk", "2048"
@@ -126,16 +146,21 @@ def test_the_gate_passes_what_is_as_good(shell: Shell) -> None:
     assert "no regression: nothing of 1 run fell by more than 0.01" in done.err
 
 
-def test_the_gate_fails_what_is_worse_and_names_it(shell: Shell) -> None:
-    data = json.loads(baseline(shell).read_text())
-    data["runs"][0]["metrics"]["mrr@10"] = 1.3
+def test_the_gate_fails_what_is_worse_and_names_it(shell: Shell, ran: Run) -> None:
+    write_set(shell.home / "hard", qrels=[*QRELS, ("q4", "silence", "1")])
+    arguments = ("eval", "hard", "--stages", "dense", "--json", "--run-dir", "out")
+    data = ran(*arguments).json
+    assert data["runs"][0]["metrics"]["mrr@10"] == 0.75
+    data["runs"][0]["metrics"]["mrr@10"] = 1.0
     path = shell.write("baseline.json", json.dumps(data))
-    arguments = ("eval", "little", "--stages", "dense", "--json", "--baseline", str(path))
-    done = shell.run(*arguments)
+    done = ran(*arguments, "--baseline", str(path))
     assert done.code == 1
-    assert "dense: mrr@10 fell from 1.3000 to 1.0000 (-0.3000)" in done.err
+    assert "dense: mrr@10 fell from 1.0000 to 0.7500 (-0.2500)" in done.err
     assert done.json["runs"][0]["stage"] == "dense"
-    assert shell.run(*arguments, "--max-drop", "0.5").code == 0
+    assert ran(*arguments, "--baseline", str(path), "--max-drop", "0.5").code == 0
+    done = ran(*arguments, "--baseline", "out/report.json")
+    assert (done.code, done.out) == (2, "")
+    assert "is what --run-dir 'out' overwrites" in done.err
 
 
 @pytest.mark.parametrize(
@@ -204,6 +229,9 @@ def test_a_set_of_another_collection_leaves_with_2(shell: Shell) -> None:
     assert "none of its 3 relevant documents is in 'mine'" in done.err
 
 
+EDGE = ("--set", "store=edge")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -237,11 +265,39 @@ def test_a_set_of_another_collection_leaves_with_2(shell: Shell) -> None:
         (("--stages", "lexical", "--sweep"), "which searches no vectors"),
         (("--baseline", "dense.json", "--top", "20"), "use the same --limit-queries and --top"),
         (("--baseline", "dense.json", "--limit-queries", "2"), "measured 3 queries"),
-        (("--baseline", "dense.json"), "the baseline has no run lexical, hybrid 512 of the same"),
+        (("--baseline", "dense.json"), "the baseline has no run lexical, nor hybrid 512"),
         (("--baseline", "dense.json", "--stages", "dense", "--size", "256"), "no run dense 256"),
         (
             ("--baseline", "all.json", "--stages", "dense", "--variant", "size=256"),
-            "no run dense 256",
+            "no run dense 256 none (size=256) of size 256, not 512 and variant size=256, not none",
+        ),
+        (
+            ("--baseline", "dense.json", "--stages", "dense", "--coarse", "128"),
+            "no run dense 512 none of coarse 128, not none",
+        ),
+        (
+            ("--baseline", "coarse.json", "--stages", "dense", "--coarse", "256"),
+            "no run dense 512 none of coarse 256, not 128",
+        ),
+        (
+            ("--baseline", "coarse.json", "--stages", "dense"),
+            "no run dense 512 none of coarse none, not 128",
+        ),
+        (
+            (*EDGE, "--baseline", "dense.json", "--stages", "dense", "--quantization", "int8"),
+            "no run dense 512 int8 of quantization int8, not none",
+        ),
+        (
+            (*EDGE, "--baseline", "dense.json", "--stages", "dense", "--sweep"),
+            "nor dense 512 int8 of quantization int8, not none",
+        ),
+        (
+            ("--baseline", "quantised.json", "--stages", "dense"),
+            "no run dense 512 none of quantization none, not int8",
+        ),
+        (
+            (*EDGE, "--baseline", "dense.json", "--stages", "exact", "--coarse", "128"),
+            "no run exact 512 none (it has dense)",
         ),
     ],
 )
@@ -267,14 +323,96 @@ def test_what_can_be_known_beforehand_is_refused_before_any_model_is_loaded(
 
 def test_what_cannot_be_measured_is_no_regression(ran: Run) -> None:
     """Code 1 is a verdict, so a collection that is not there leaves with another."""
-    done = ran("eval", "little", "-c", "nowhere")
+    done = ran("eval", "little", "-c", "nowhere", "--run-dir", "out")
     assert (done.code, done.out) == (2, "")
+    assert not (Path.cwd() / "out").exists(), "there is nothing to write"
     assert "collection 'nowhere' does not exist" in done.err
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_what_nobody_foresaw_is_no_regression(
+    ran: Run, monkeypatch: pytest.MonkeyPatch, grouped: bool
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        one = ZeroDivisionError("nobody thought of this")
+        raise ExceptionGroup("several", [one]) if grouped else one
+
+    monkeypatch.setattr("gateway.cli.eval.evaluate_configured", broken)
+    done = ran("eval", "little")
+    assert (done.code, done.out) == (2, "")
+    assert "Traceback" in done.err
+    assert "ZeroDivisionError: nobody thought of this" in done.err
 
 
 def test_what_is_behind_a_stage_comes_once(ran: Run) -> None:
     done = ran("eval", "little", "--stages", "dense,hybrid+mmr", "--mmr", "0.7", "--json")
     assert [run["stage"] for run in done.json["runs"]] == ["dense", "hybrid+mmr"]
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+@pytest.mark.parametrize("value", [0.75, 1.0])
+def test_a_reader_who_has_gone_changes_neither_files_nor_verdict(
+    shell: Shell,
+    ran: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    form: tuple[str, ...],
+    value: float,
+) -> None:
+    write_set(shell.home / "hard", qrels=[*QRELS, ("q4", "silence", "1")])
+    arguments = ("eval", "hard", "--stages", "dense")
+    data = ran(*arguments, "--json").json
+    data["runs"][0]["metrics"]["mrr@10"] = value
+    shell.write("baseline.json", json.dumps(data))
+    reading, writing = os.pipe()
+    os.close(reading)
+    more = ("--baseline", "baseline.json", "--run-dir", "out")
+    assert left_with(writing, shell, monkeypatch, *arguments, *form, *more) == int(value > 0.75)
+    told = capfd.readouterr().err
+    assert "Traceback" not in told
+    assert ("regression: more than" in told, "error" in told) == (value > 0.75, False)
+    assert (shell.home / "out/report.json").exists()
+    assert (shell.home / "out/runs/dense.trec").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+def test_output_that_cannot_be_written_is_told_and_costs_no_file(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(shell.home)
+    full = os.open("/dev/full", os.O_WRONLY)
+    arguments = ("eval", "little", "--stages", "dense", "--json", "--run-dir", "out")
+    assert left_with(full, shell, monkeypatch, *arguments) == 2
+    told = capfd.readouterr().err
+    assert "Traceback" not in told
+    assert "error (configuration-error): the output cannot be written" in told
+    assert (shell.home / "out/report.json").exists()
+
+
+def test_a_folder_that_fails_at_the_end_costs_no_figures(
+    ran: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise ConfigurationError("cannot write into 'out': no space left")
+
+    monkeypatch.setattr("gateway.cli._eval_output.write_report", full)
+    done = ran("eval", "little", "--stages", "dense", "--json", "--run-dir", "out")
+    assert done.code == 2
+    assert done.json["runs"][0]["metrics"]["ndcg@10"] == pytest.approx(1.0)
+    assert "no space left" in done.err
+
+
+def left_with(
+    stdout: int, shell: Shell, monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> int | str | None:
+    """How the command line leaves, with this for its standard output."""
+    for name, value in shell.environment().items():
+        monkeypatch.setenv(name, value)
+    with os.fdopen(stdout, "w", encoding="utf-8") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        with pytest.raises(SystemExit) as left:
+            get_command(app).main(list(arguments), prog_name="gateway")
+    return left.value.code
 
 
 def test_a_value_of_a_variant_may_hold_commas(ran: Run) -> None:
@@ -305,6 +443,10 @@ def test_a_variant_reranks_as_many_hits_as_it_says(shell: Shell, ran: Run) -> No
     assert [run["metrics"]["ndcg@10"] for run in (usual, few)] == [1, 0]
 
 
+def first_by(run: Searched, coarse: int) -> Searched:
+    return replace(run, configuration=replace(run.configuration, coarse=coarse))
+
+
 def write_baselines(shell: Shell) -> None:
     """Reports of the little set: by dense search, by every mode, quantised, and of another set."""
     golden = GoldenSet.load(shell.home / "little")
@@ -314,18 +456,35 @@ def write_baselines(shell: Shell) -> None:
         "dense": report,
         "all": replace(report, runs=(dense, *more)),
         "quantised": replace(report, runs=(made_run("dense", size=512, quantization="int8"),)),
+        "coarse": replace(report, runs=(first_by(dense, 128),)),
         "other": made_report(dense),
     }.items():
         shell.write(f"{name}.json", json.dumps(report_to_json(each)))
 
 
-def test_a_baseline_that_proves_unlike_costs_no_figures(shell: Shell, ran: Run) -> None:
-    """Which quantisation a collection is searched by is known only when it is searched."""
+def test_a_baseline_that_proves_unlike_costs_no_figures(shell: Shell) -> None:
+    """Which quantisation a set is searched by depends on how large it is, and shows at the end."""
     write_baselines(shell)
-    done = ran("eval", "little", "--stages", "dense", "--json", "--baseline", "quantised.json")
+    edge = Shell(shell.home, store="edge")
+    done = edge.run("eval", "little", "--stages", "dense", "--json", "--baseline", "quantised.json")
     assert done.code == 2
     assert done.json["runs"][0]["metrics"]["ndcg@10"] == pytest.approx(1.0)
-    assert "the baseline has no run dense of the same size and quantisation" in done.err
+    assert "the baseline has no run dense of quantization none, not int8" in done.err
+
+
+@pytest.mark.parametrize("store", ["memory", "edge"])
+def test_what_is_known_beforehand_of_a_baseline_is_what_is_measured(
+    shell: Shell, ran: Run, store: str
+) -> None:
+    """Every fact that a plan tells of its runs is one that they have."""
+    arguments = ("eval", "little", "--stages", "exact,dense,lexical", "--sweep", "--coarse", "128")
+    more = ("--set", f"store={store}", "--size", "256", "--variant", "size=512")
+    done = ran(*arguments, *more, "--json")
+    assert done.code == 0, done.err
+    shell.write("swept.json", done.out)
+    done = ran(*arguments, *more, "--baseline", "swept.json")
+    assert done.code == 0, done.err
+    assert "no regression" in done.err
 
 
 def test_words_are_weighed_as_asked_and_else_as_in_a_new_collection(shell: Shell, ran: Run) -> None:

@@ -54,11 +54,13 @@ def test_a_language_model_asks_and_the_set_can_be_measured(shell: Shell) -> None
 
 
 def test_by_hand_every_answer_is_kept_and_q_ends(shell: Shell) -> None:
-    typed = "What is the first?\n\nWhat is the third?\nq\n"
+    typed = "What is the first?\n\nwhat is the first\nWhat is the third?\nq\n"
     ran = shell.run("golden", "new", "-c", "notes", "-o", "hand", "--queries", "6", stdin=typed)
     assert ran.code == 0, ran.err
     assert "2 questions in 'hand'" in ran.out
-    again = shell.run("golden", "new", "-c", "notes", "-o", "hand", "--queries", "6", stdin="q\n")
+    assert "'what is the first' is asked already" in ran.err
+    again = shell.run("golden", "new", "-c", "notes", "-o", "hand", "--queries", "6", stdin="Q\n")
+    assert (again.code, "2 questions in 'hand'" in again.out) == (0, True), again.err
     assert "3 of 6" in again.out, "two were asked about, and what was skipped does not count"
 
 
@@ -126,11 +128,16 @@ def test_mistakes_exit_2_with_the_remedy(shell: Shell) -> None:
     other = shell.run("golden", "new", "-c", "notes", "-o", "other")
     assert (other.code, "collection 'odd', not 'notes'; give another" in other.err) == (2, True)
     foreign = shell.run("golden", "new", "-c", "notes", "-o", "docs")
-    assert (foreign.code, "it holds 'd00.txt'; mend that" in foreign.err) == (2, True)
+    assert (foreign.code, "it holds 'd00.txt'; mend or remove that" in foreign.err) == (2, True)
     nameless = shell.run(
         "golden", "new", "-c", "notes", "-o", "x", GATEWAY_LLM__URL="http://127.0.0.1:9/v1"
     )
     assert (nameless.code, "llm.model" in nameless.err) == (2, True)
+    with ChatStub(key="k") as stub:
+        llm = {"GATEWAY_LLM__URL": stub.url, "GATEWAY_LLM__MODEL": "m"}
+        stranger = shell.run("golden", "new", "-c", "notes", "-o", "x", **llm)
+        assert (stranger.code != 0, len(stub.requests)) == (True, 1), stranger.err
+    assert not (shell.home / "x").exists(), "nothing was asked"
     empty = shell.run("golden", "check", "docs")
     assert (empty.code, "no judgments" in empty.err) == (2, True)
 

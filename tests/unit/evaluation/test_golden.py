@@ -3,6 +3,7 @@
 import gzip
 import shutil
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from gateway.errors import InvalidGoldenSet
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.qrels import HIGHEST
 from gateway.evaluation.spans import GoldSpan
+from gateway.evaluation.told import repeated_queries, warnings_of
 from tests.support.golden_sets import DOCUMENTS, QRELS, QUERIES, write_set
 
 
@@ -228,11 +230,27 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         "span 9-9 holds no character",
     ),
+    "a span without an end": (
+        lambda at: write_set(
+            at,
+            spans=[
+                {"query-id": "q1", "corpus-id": "bees", "char_spans": [[float("inf"), 2]]},
+            ],
+        ),
+        "line 1 is not a span; write",
+    ),
     "a span without places": (
         lambda at: write_set(at, spans=[{"query-id": "q1", "corpus-id": "bees"}]),
         "line 1 is not a span; write",
     ),
 }
+
+
+@pytest.mark.parametrize("place", [0.9, 5.0, "5", True, None, float("nan")])
+def test_places_of_a_span_are_whole_numbers(place: object, tmp_path: Path) -> None:
+    row = {"query-id": "q1", "corpus-id": "bees", "char_spans": [[0, 9], [place, 9]]}
+    with pytest.raises(InvalidGoldenSet, match="line 1 is not a span; write whole numbers"):
+        GoldenSet.load(write_set(tmp_path, spans=[row]))
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -275,6 +293,66 @@ def test_files_that_are_missing_or_broken(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "plain" / "qrels")
     with pytest.raises(InvalidGoldenSet, match="has no judgments"):
         GoldenSet.load(tmp_path / "plain")
+
+
+def encrypted(data: bytes) -> bytes:
+    """Set the flag of encryption in every header, local and central."""
+    flagged = bytearray(data)
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = flagged.find(mark)
+        while at >= 0:
+            flagged[at + place] |= 1
+            at = flagged.find(mark, at + 4)
+    return bytes(flagged)
+
+
+DAMAGED: dict[str, tuple[int, Callable[[bytes], bytes], str]] = {
+    "encrypted": (zipfile.ZIP_STORED, encrypted, "cannot be read: .* is encrypted, password"),
+    "a broken directory": (
+        zipfile.ZIP_STORED,
+        lambda data: data.replace(b"PK\x01\x02", b"PK\x01\x00"),
+        "is a damaged zip archive: .*; pack it again",
+    ),
+    "a name that is no text": (
+        zipfile.ZIP_STORED,
+        lambda data: data.replace(b"ueries.json\xc3\xbc", b"ueries.json\xc3("),
+        "is a damaged zip archive: .*; pack it again",
+    ),
+    "a part of it": (
+        zipfile.ZIP_STORED,
+        lambda data: data[: len(data) // 2],
+        "is a damaged zip archive: its end is missing; give a folder or .zip",
+    ),
+    "broken data": (
+        zipfile.ZIP_LZMA,
+        lambda data: data[:70] + b"\xff" * 60 + data[130:],
+        r"corpus\.jsonl cannot be read",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_archive_is_refused(case: str, tmp_path: Path) -> None:
+    kind, damage, message = DAMAGED[case]
+    folder = write_set(tmp_path / "plain")
+    (folder / "queries.json\u00fc").write_text("")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w", kind) as archive:
+        for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv", "queries.json\u00fc"):
+            archive.write(folder / name, name)
+    whole = (tmp_path / "set.zip").read_bytes()
+    assert damage(whole) != whole
+    (tmp_path / "set.zip").write_bytes(damage(whole))
+    with pytest.raises(InvalidGoldenSet, match=message):
+        GoldenSet.load(tmp_path / "set.zip")
+
+
+def test_queries_that_ask_the_same_are_told(tmp_path: Path) -> None:
+    alike = {**QUERIES, "q3": "Why do  otters hold hands?", "q4": "why do otters hold hands"}
+    golden = GoldenSet.load(write_set(tmp_path, queries=alike))
+    assert golden.repeated == ("q3",), "q4 is not measured"
+    assert "1 query asks what an earlier one asks, such as 'q3'" in repeated_queries(golden)
+    assert repeated_queries(golden) in warnings_of(golden, Counter(), ())
+    assert repeated_queries(golden.first(2)) == ""
 
 
 def test_a_set_may_have_no_corpus(tmp_path: Path) -> None:

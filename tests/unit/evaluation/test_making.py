@@ -114,7 +114,7 @@ async def test_a_model_that_never_asks_is_refused_and_spoils_no_chunk(tmp_path: 
     chunks = [stored(number) for number in range(1, 30)]
     answers = ["What?", *["<think>so long"] * 20]
     asked: list[str] = []
-    with pytest.raises(UpstreamError, match=r"asked nothing in 8 answers.* '<think>so long'"):  # noqa: PT012
+    with pytest.raises(UpstreamError, match=r"asked nothing new in 8 answers.* '<think>so long'"):  # noqa: PT012
         async for _, question in write_questions(Model(answers), each_of(*chunks), made(tmp_path)):
             asked.append(question)
     assert asked == ["What?", *[""] * 8]
@@ -123,8 +123,28 @@ async def test_a_model_that_never_asks_is_refused_and_spoils_no_chunk(tmp_path: 
 
 async def test_a_model_that_asks_about_no_chunk_of_few_is_refused_too(tmp_path: Path) -> None:
     questions = write_questions(Model(["", "..."]), each_of(stored(1), stored(2)), made(tmp_path))
-    with pytest.raises(UpstreamError, match=r"asked nothing in 2 answers.* '\.\.\.'"):
+    with pytest.raises(UpstreamError, match=r"asked nothing new in 2 answers.* '\.\.\.'"):
         assert [question async for _, question in questions] == []
+
+
+async def test_a_model_that_asks_the_same_of_every_chunk_is_refused(tmp_path: Path) -> None:
+    chunks = [stored(number) for number in range(1, 30)]
+    answers = ["What is this about?", *["what is this  about"] * 20]
+    questions = write_questions(Model(answers), each_of(*chunks), made(tmp_path))
+    with pytest.raises(UpstreamError, match=r"asked nothing new in 8 answers.* 'what is this"):
+        assert [question async for _, question in questions] == []
+    assert len(GoldenSet.load(tmp_path).queries) == 1
+    assert not Draft(tmp_path, "c").knows(chunks[1]), "it is no fault of the chunk"
+
+
+async def test_what_was_asked_before_is_no_question_again(tmp_path: Path) -> None:
+    made(tmp_path).add(stored(1), "What is red?")
+    questions = write_questions(
+        Model(["What is red?", "What is blue?"]), each_of(stored(2), stored(3)), made(tmp_path)
+    )
+    assert [question async for _, question in questions] == ["", "What is blue?"]
+    with pytest.raises(InvalidRequest, match=r"'what is blue' is asked already, .*this one alone"):
+        made(tmp_path).add(stored(4), "what is blue")
 
 
 @pytest.mark.parametrize("question", [" ", "...?", "x" * 301, "a\x00b", "a\ud800b"])
@@ -168,11 +188,41 @@ def test_what_was_edited_by_hand_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "torn", "why"),
+    [
+        ("queries.jsonl", '{"_id": "q-', "queries.jsonl line 2 is no query"),
+        ("spans.jsonl", '{"query-id": "q-', "spans.jsonl line 2 is no span"),
+        ("spans.jsonl", "[]\n", "spans.jsonl line 2 is no span"),
+        ("qrels/test.tsv", "q-00\td", "qrels/test.tsv line 3 is no judgment"),
+    ],
+)
+def test_a_line_that_was_torn_is_told_before_another_joins_it(
+    tmp_path: Path, name: str, torn: str, why: str
+) -> None:
+    made(tmp_path).add(stored(1), "What?")
+    with (tmp_path / name).open("a") as file:
+        file.write(torn)
+    with pytest.raises(ConfigurationError, match=f"{why}; mend or remove that"):
+        Draft(tmp_path, "c")
+    assert (tmp_path / name).read_text().endswith(torn)
+
+
+def test_questions_whose_judgments_are_gone_are_refused(tmp_path: Path) -> None:
+    made(tmp_path).add(stored(1), "What?")
+    (tmp_path / "qrels/test.tsv").unlink()
+    with pytest.raises(
+        ConfigurationError, match=r"qrels/test\.tsv with their judgments is missing"
+    ):
+        Draft(tmp_path, "c")
+
+
+@pytest.mark.parametrize(
     ("name", "content", "why"),
     [
         ("queries.jsonl", "no json\n", "queries.jsonl line 1 is no query"),
         ("queries.jsonl", '{"_id": "q"}\n{"text": "no id"}\n', "queries.jsonl line 2 is no query"),
         ("queries.jsonl", "[1]\n", "queries.jsonl line 1 is no query"),
+        ("queries.jsonl", "[" * 100_000, "queries.jsonl line 1 is no query"),
         ("corpus.jsonl", '{"_id": "d", "text": "t"}\n', "it holds 'corpus.jsonl'"),
         ("letter.txt", "Dear Ann", "it holds 'letter.txt'"),
     ],
@@ -198,10 +248,15 @@ def test_a_whole_set_is_refused_and_a_draft_with_files_of_its_user_is_not(tmp_pa
     assert len(Draft(tmp_path, "c")) == 1
 
 
-def test_nothing_is_written_before_it_is_made(tmp_path: Path) -> None:
+@pytest.mark.parametrize("skip", [True, False])
+def test_nothing_is_written_before_the_first_record(tmp_path: Path, skip: bool) -> None:
     draft = Draft(tmp_path / "deep" / "set", "c")
+    draft.require_writable()
+    with pytest.raises(InvalidRequest, match="cannot hold the document id"):
+        draft.add(stored(1, document_id="a\tb"), "What?")
     assert list(tmp_path.iterdir()) == []
-    draft.make()
+    draft.skip(stored(1)) if skip else draft.add(stored(1), "What?")
+    assert Draft(tmp_path / "deep" / "set", "c").knows(stored(1))
     assert (tmp_path / "deep/set/qrels/test.tsv").exists()
 
 
@@ -211,8 +266,9 @@ def test_a_folder_that_cannot_be_written_is_refused_with_the_remedy(tmp_path: Pa
         Draft(tmp_path / "file", "c")
     draft = Draft(tmp_path / "set", "c")
     (tmp_path / "set").write_text("came between")
-    with pytest.raises(ConfigurationError, match=r"cannot be written: .*; mend that, or .*--out"):
-        draft.make()
+    for write in (draft.require_writable, draft.make, lambda: draft.skip(stored(1))):
+        with pytest.raises(ConfigurationError, match=r"cannot be written: .*; mend that.*--out"):
+            write()
 
 
 def test_a_draft_remembers_its_collection_and_seed(tmp_path: Path) -> None:
@@ -241,7 +297,15 @@ def test_an_older_draft_goes_on_and_is_told_its_collection(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", '{"collection": "c"}', '{"collection": 1, "seed": "x"}']
+    "content",
+    [
+        "",
+        "[]",
+        "[" * 100_000,
+        '{"collection": "c"}',
+        '{"collection": 1, "seed": "x"}',
+        '{"collection": "c", "seed": 1e400}',
+    ],
 )
 def test_a_memory_that_cannot_be_read_is_refused(tmp_path: Path, content: str) -> None:
     made(tmp_path)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.evaluation.questions import find_question
+from gateway.evaluation.questions import find_question, gist
 
 FOUND = {
     "plain": ("What?", "What?"),
@@ -51,8 +51,26 @@ KEPT = (
     "Queries: how fast are they?",
     "-5 degrees: what freezes?",
     "Is a*b*c the same as c*b*a?",
+    "I cannot help my child with homework, what now?",
+    "I can't connect to the printer",
+    "I'm sorry lyrics",
+    "Sorry seems to be the hardest word",
+    "As an AI engineer, what do I earn?",
+    "as an aid to memory",
 )
 NONE = ("", " \n ", "...", "?!", "-", "1.", "```\n```", "Question:", "**Question:**", "Here it is:")
+REFUSALS = (
+    "I cannot help with that.",
+    "I can’t assist with this request.\nIs there anything else?",
+    "I'm sorry, but the passage says too little.",
+    "I am sorry but no.",
+    "Sorry, I can't do that.",
+    "Unfortunately, I am unable to write a question.",
+    "As an AI language model, I do not read.",
+    "I apologize for the inconvenience.",
+    "Es tut mir leid, das geht nicht.",
+    "**I cannot provide a question.**",
+)
 THOUGHTS = ("<think>What is red?", "<think>\nWhat?\nWhy?", "What? <thinking>So", "What?</think> ")
 
 
@@ -67,7 +85,7 @@ def test_what_belongs_to_a_question_is_kept(question: str) -> None:
     assert find_question(question) == question
 
 
-@pytest.mark.parametrize("answer", [*NONE, *THOUGHTS])
+@pytest.mark.parametrize("answer", [*NONE, *THOUGHTS, *REFUSALS])
 def test_an_answer_may_have_no_question(answer: str) -> None:
     assert find_question(answer) == ""
 
@@ -78,3 +96,11 @@ def test_a_long_question_is_cut_between_words() -> None:
     assert find_question("x" * 298 + " y z") == "x" * 298 + " y"
     assert find_question("字" * 400) == "字" * 300, "there are no blanks to cut at"
     assert find_question("x" * 300) == "x" * 300
+
+
+@pytest.mark.parametrize(
+    "other", ["what is  red", "What is Red?", "WHAT IS RED!", " What is red ？"]
+)
+def test_questions_that_ask_the_same_have_one_gist(other: str) -> None:
+    assert gist(other) == gist("What is red?")
+    assert gist(other) != gist("What is read?")

@@ -41,7 +41,7 @@ async def asked(
     ):
         document = stored.chunk.document_id
         told.append(document)
-        draft.skip(stored) if document in skip else draft.add(stored, "What?")
+        draft.skip(stored) if document in skip else draft.add(stored, f"What of {document}?")
     return told
 
 
@@ -85,10 +85,10 @@ async def test_a_pool_says_when_there_is_no_other_chunk(tmp_path: Path) -> None:
     store = await filled("d1", "d2", "d3")
     pool, some = Pool(store, "c", seed=0, warn=print), draft(tmp_path)
     async for stored in chunks_to_ask(pool, some, 3):
-        some.add(stored, "What?")
+        some.add(stored, f"What of {stored.chunk.document_id}?")
     assert not pool.exhausted, "as many as were wanted"
     async for stored in chunks_to_ask(pool, some, 5):
-        some.add(stored, "What?")
+        some.add(stored, f"What of {stored.chunk.document_id}?")
     assert (pool.exhausted, len(some)) == (True, 3)
 
 

@@ -10,8 +10,9 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from gateway.domain.collections import CollectionInfo, CollectionSpec, Lexical, StoredForm
+from gateway.domain.collections import CollectionInfo, CollectionSpec, StoredForm
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
+from gateway.domain.lexical import Lexical
 from gateway.domain.search import Filter, Hit, StoreQuery
 from gateway.domain.vectors import Matrix
 from gateway.errors import GatewayError

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from bench_http import free_port, process, wait_for
 
-from gateway.domain.collections import CollectionSpec, Lexical
+from gateway.domain.collections import CollectionSpec
 from gateway.domain.documents import Chunk, Document, EmbeddedChunk
+from gateway.domain.lexical import Lexical
 from gateway.domain.search import DenseQuery
 from gateway.embedding.catalog import EMBEDDING_GEMMA_300M
 from gateway.embedding.embedder import Embedder

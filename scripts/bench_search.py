@@ -27,9 +27,10 @@ from bench_page import Row, show, table_lines, write
 from bench_search_own import mmr_seconds, own_share
 from rich.console import Console
 
-from gateway.domain.collections import CollectionSpec, FieldType, Lexical
+from gateway.domain.collections import CollectionSpec, FieldType
 from gateway.domain.documents import Chunk, EmbeddedChunk
 from gateway.domain.footprint import footprint
+from gateway.domain.lexical import Lexical
 from gateway.domain.search import (
     And,
     DenseQuery,

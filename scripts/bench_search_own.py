@@ -19,8 +19,8 @@ import numpy as np
 
 from gateway.api.app import create_app
 from gateway.bootstrap import Runtime, join
-from gateway.domain.collections import Lexical
 from gateway.domain.documents import Chunk, EmbeddedChunk, StoredChunk
+from gateway.domain.lexical import Lexical
 from gateway.domain.mmr import mmr
 from gateway.domain.search import Hit, HybridQuery, StoreQuery
 from gateway.embedding.catalog import EMBEDDING_GEMMA_300M

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gateway.domain.collections import Lexical
+from gateway.domain.lexical import Lexical
 from gateway.errors import InvalidRequest
 from gateway.evaluation.baseline import load_baseline, require_kept
 from gateway.evaluation.gate import MAX_DROP, Gate

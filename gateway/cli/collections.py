@@ -19,7 +19,8 @@ from gateway.cli.common import (
     runtime_of,
 )
 from gateway.cli.ingest import parse_fields
-from gateway.domain.collections import CollectionInfo, Lexical
+from gateway.domain.collections import CollectionInfo
+from gateway.domain.lexical import Lexical
 from gateway.errors import InvalidRequest
 from gateway.retrieval.collections import UNSET, Unset
 from gateway.settings import Settings

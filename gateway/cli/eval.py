@@ -9,7 +9,8 @@ from gateway.cli._ending import ending
 from gateway.cli._eval_output import Bar, conclude
 from gateway.cli._eval_reading import assignments_of, gate_of, lexical_of, stages_of
 from gateway.cli.common import Config, Json, Set, never_a_verdict, read_settings, run_for_verdict
-from gateway.domain.collections import Lexical, Quantization
+from gateway.domain.collections import Quantization
+from gateway.domain.lexical import Lexical
 from gateway.embedding.profile import Task
 from gateway.evaluation.gate import MAX_DROP, Gate
 from gateway.evaluation.opening import Asked, Outcome, evaluate_configured

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from gateway.bootstrap import Runtime
-from gateway.domain.collections import CollectionSpec, Lexical
+from gateway.domain.collections import CollectionSpec
 from gateway.domain.documents import chunk_id
+from gateway.domain.lexical import Lexical
 from gateway.domain.search import Eq
 from gateway.errors import InvalidGoldenSet, InvalidRequest
 from gateway.evaluation.golden import GoldenSet

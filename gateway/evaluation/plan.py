@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from gateway.domain.collections import Lexical, Quantization, Tuning
+from gateway.domain.collections import Quantization, Tuning
+from gateway.domain.lexical import Lexical
 from gateway.embedding.profile import Task
 from gateway.errors import InvalidRequest
 from gateway.retrieval.options import MOST_HITS, SearchOptions

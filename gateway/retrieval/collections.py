@@ -6,13 +6,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final, Literal
 
-from gateway.domain.collections import (
-    CollectionInfo,
-    CollectionSpec,
-    FieldType,
-    Lexical,
-    require_space,
-)
+from gateway.domain.collections import CollectionInfo, CollectionSpec, FieldType, require_space
+from gateway.domain.lexical import Lexical
 from gateway.embedding.embedder import Embedder
 from gateway.errors import CollectionNotFound
 from gateway.ports import VectorStore

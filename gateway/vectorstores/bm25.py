@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import qdrant_edge as qe
 
-from gateway.domain.collections import AUTO, Lexical
+from gateway.domain.lexical import AUTO, Lexical
 
 Sparse = tuple[list[int], list[float]]
 """Hashes of words, rising, and the weight of each."""

@@ -12,13 +12,13 @@ from uuid import UUID
 from gateway.domain.collections import (
     CollectionInfo,
     CollectionSpec,
-    Lexical,
     StoredForm,
     amended,
     require_same,
     require_space,
 )
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
+from gateway.domain.lexical import Lexical
 from gateway.domain.search import (
     DenseQuery,
     Filter,

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import qdrant_edge as qe
 
-from gateway.domain.collections import Lexical
+from gateway.domain.lexical import Lexical
 from gateway.domain.vectors import Matrix, shorten
 from gateway.vectorstores.bm25 import SPARSE_NAME, document_vector, lexical_text
 from gateway.vectorstores.payload import COARSE_NAME, VECTOR_NAME

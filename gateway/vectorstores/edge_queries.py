@@ -14,8 +14,8 @@ from uuid import UUID
 import numpy as np
 import qdrant_edge as qe
 
-from gateway.domain.collections import Lexical
 from gateway.domain.fusion import fuse
+from gateway.domain.lexical import Lexical
 from gateway.domain.search import Fusion, FusionMethod, Pass
 from gateway.domain.vectors import shorten
 from gateway.vectorstores.bm25 import SPARSE_NAME, query_vector

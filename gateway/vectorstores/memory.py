@@ -9,12 +9,12 @@ from uuid import UUID
 from gateway.domain.collections import (
     CollectionInfo,
     CollectionSpec,
-    Lexical,
     StoredForm,
     amended,
     require_same,
 )
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
+from gateway.domain.lexical import Lexical
 from gateway.domain.search import (
     Filter,
     Hit,

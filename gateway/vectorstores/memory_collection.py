@@ -7,11 +7,9 @@ from uuid import UUID
 
 import numpy as np
 
-from gateway.domain.collections import (
-    CollectionSpec,
-    Lexical,
-)
+from gateway.domain.collections import CollectionSpec
 from gateway.domain.documents import StoredChunk
+from gateway.domain.lexical import Lexical
 from gateway.domain.search import (
     DenseQuery,
     Filter,

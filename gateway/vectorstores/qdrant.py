@@ -15,14 +15,9 @@ from uuid import UUID
 import httpx
 from qdrant_client import AsyncQdrantClient, models
 
-from gateway.domain.collections import (
-    CollectionInfo,
-    CollectionSpec,
-    Lexical,
-    StoredForm,
-    require_space,
-)
+from gateway.domain.collections import CollectionInfo, CollectionSpec, StoredForm, require_space
 from gateway.domain.documents import EmbeddedChunk, StoredChunk
+from gateway.domain.lexical import Lexical
 from gateway.domain.search import Filter, Hit, StoreQuery
 from gateway.errors import (
     CollectionMismatch,

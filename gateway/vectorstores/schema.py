@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 from gateway.domain.calibration import Calibration
-from gateway.domain.collections import CollectionSpec, FieldType, Lexical, Quantization, Tuning
+from gateway.domain.collections import CollectionSpec, FieldType, Quantization, Tuning
+from gateway.domain.lexical import Lexical
 from gateway.domain.times import parse_time
 from gateway.errors import InvalidRequest
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from gateway.domain.collections import Lexical
+from gateway.domain.lexical import Lexical
 from gateway.embedding.catalog import (
     ALL_MINILM_L6_V2,
     CATALOG,

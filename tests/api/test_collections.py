@@ -4,7 +4,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from gateway.domain.collections import LANGUAGES
+from gateway.domain.lexical import LANGUAGES
 from gateway.embedding.catalog import ALL_MINILM_L6_V2
 from gateway.schemas.collections import Language
 from gateway.vectorstores.memory import MemoryStore

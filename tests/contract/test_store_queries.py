@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from gateway.domain.calibration import Calibration
-from gateway.domain.collections import Lexical, Quantization, Tuning
+from gateway.domain.collections import Quantization, Tuning
 from gateway.domain.documents import EmbeddedChunk
 from gateway.domain.fusion import fuse
+from gateway.domain.lexical import Lexical
 from gateway.domain.search import (
     DenseQuery,
     Eq,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gateway.bootstrap import open_runtime
-from gateway.domain.collections import Lexical
+from gateway.domain.lexical import Lexical
 from gateway.evaluation.calibrating import calibrate, expected_error, keep
 from gateway.evaluation.evaluate import evaluate
 from gateway.evaluation.opening import Asked, evaluate_configured

@@ -10,7 +10,8 @@ from gateway.api.bodies import AnyRequest, answer, read_json
 from gateway.api.dependencies import provide_collection
 from gateway.api.operations import DOC, SPACE_HEADER, Content, Operation, body, reply
 from gateway.bootstrap import Runtime
-from gateway.domain.collections import CollectionInfo, FieldType, Lexical
+from gateway.domain.collections import CollectionInfo, FieldType
+from gateway.domain.lexical import Lexical
 from gateway.errors import CollectionNotFound
 from gateway.retrieval.collections import UNSET, Unset
 from gateway.schemas.collections import (

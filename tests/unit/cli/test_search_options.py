@@ -7,7 +7,7 @@ import pytest
 from gateway.cli._search_options import coarse_of, fusion_of, rerank_of
 from gateway.cli.collections import lexical_of
 from gateway.cli.ingest import parse_fields
-from gateway.domain.collections import Lexical
+from gateway.domain.lexical import Lexical
 from gateway.domain.search import Fusion, FusionMethod
 from gateway.errors import InvalidRequest
 from gateway.retrieval.collections import UNSET, Unset

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.collections import CollectionSpec, Lexical, require_same
+from gateway.domain.collections import CollectionSpec, require_same
+from gateway.domain.lexical import Lexical
 from gateway.errors import CollectionMismatch
 
 SPEC = CollectionSpec("docs", "tiny", "space-1", 64, lexical=Lexical(k1=0.9), coarse=16)

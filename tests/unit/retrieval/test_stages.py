@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gateway.domain.collections import Lexical
 from gateway.domain.documents import Chunk, EmbeddedChunk
 from gateway.domain.fusion import rrf_score
+from gateway.domain.lexical import Lexical
 from gateway.domain.search import Eq, Fusion, FusionMethod, Hit
 from gateway.embedding.catalog import EMBEDDING_GEMMA_300M
 from gateway.embedding.embedder import Embedder

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.collections import Lexical
 from gateway.domain.documents import Chunk, EmbeddedChunk
+from gateway.domain.lexical import Lexical
 from gateway.domain.search import And, DenseQuery, Eq, Filter, Hit, In, Not, Or, Range
 from gateway.domain.times import format_time, parse_time
 from gateway.errors import CollectionMismatch, InvalidFilter, InvalidRequest

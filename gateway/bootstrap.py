@@ -15,7 +15,12 @@ from gateway.retrieval.collections import Collections
 from gateway.retrieval.pipeline import Retriever
 from gateway.retrieval.query import OnFailure, Rerank
 from gateway.settings import Settings
-from gateway.wiring.consistency import require_consistent, require_default_task, usual_lexical
+from gateway.wiring.consistency import (
+    require_consistent,
+    require_default_task,
+    usual_lexical,
+    weighing,
+)
 from gateway.wiring.encoders import open_encoder
 from gateway.wiring.models import open_reranker
 from gateway.wiring.stores import open_store
@@ -84,6 +89,7 @@ def join(
         store,
         size=settings.size,
         lexical=usual_lexical(settings),
+        weighing=weighing(settings),
         coarse=settings.collections.coarse,
     )
     return Runtime(

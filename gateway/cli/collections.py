@@ -24,7 +24,7 @@ from gateway.domain.lexical import Lexical
 from gateway.errors import InvalidRequest
 from gateway.retrieval.collections import UNSET, Unset
 from gateway.settings import Settings
-from gateway.wiring.consistency import usual_lexical
+from gateway.wiring.consistency import weighing
 
 app = typer.Typer(no_args_is_help=True, help="List, show, make, tune and delete collections.")
 Name = Annotated[str, typer.Argument(help="Name of the collection.")]
@@ -179,12 +179,9 @@ def lexical_of(
                 field="lexical",
             )
         return None
-    usual = usual_lexical(settings)
-    if not chosen and indexed is None:
-        return UNSET
-    if not chosen and usual is not None:
-        return True
-    return replace(usual or Lexical(settings.collections.language), **chosen)
+    if chosen:
+        return replace(weighing(settings), **chosen)
+    return True if indexed else UNSET
 
 
 def _tell(facts: dict[str, Any], *, as_json: bool) -> None:

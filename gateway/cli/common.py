@@ -181,6 +181,10 @@ def printing() -> Generator[None, None, None]:
     except OSError as exc:
         _forget_unwritten()
         raise ConfigurationError(f"the output cannot be written: {exc}") from exc
+    except UnicodeEncodeError as exc:
+        raise ConfigurationError(
+            f"the output cannot be written in {exc.encoding}: set PYTHONUTF8=1"
+        ) from exc
 
 
 def _forget_unwritten() -> None:

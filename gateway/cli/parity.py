@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from gateway.cli._parity_output import Telling, print_report, write_files
-from gateway.cli.common import FAILED, Config, Set, err, fail, read_settings, run_for_verdict
+from gateway.cli.common import (
+    FAILED,
+    Config,
+    Set,
+    err,
+    fail,
+    never_a_verdict,
+    printing,
+    read_settings,
+    run_for_verdict,
+)
 from gateway.domain.recording import Recording
 from gateway.embedding.profile import ModelProfile
 from gateway.errors import ConfigurationError
@@ -119,9 +129,8 @@ def parity(
             return await run_parity(openings, truth, profile, dtype=dtype, progress=progress)
 
     report = run_for_verdict(main)
-    write_files(report, as_json=as_json, junit=junit, html=html)
-    if as_json is None or str(as_json) != "-":
-        print_report(report)
+    with never_a_verdict():
+        _conclude(report, as_json=as_json, junit=junit, html=html)
     if not report.ok:
         raise typer.Exit(FAILED)
 
@@ -167,7 +176,21 @@ def record(
         recording.save(out)
     except OSError as exc:
         fail(ConfigurationError(f"cannot write {str(out)!r}: {exc.strerror}"))
-    err.print(f"{len(recording.items)} texts of space {recording.space} in {out}", markup=False)
+    with never_a_verdict(), printing():
+        err.print(f"{len(recording.items)} texts of space {recording.space} in {out}", markup=False)
+
+
+def _conclude(
+    report: Report, *, as_json: Path | None, junit: Path | None, html: Path | None
+) -> None:
+    """Write the files, then print; a reader who has gone does not change the verdict."""
+    try:
+        with printing():
+            write_files(report, as_json=as_json, junit=junit, html=html)
+            if as_json is None or str(as_json) != "-":
+                print_report(report)
+    except ConfigurationError as exc:
+        fail(exc)
 
 
 def _require_choices(dtype: str | None, reference: str | None, recording: Path | None) -> None:

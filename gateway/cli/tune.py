@@ -85,9 +85,10 @@ def tune(
                 )
 
     report = run(main)
-    if kinds and not report.indexed:
+    untried = [kind.value for kind in kinds or () if kind is not Quantization.NONE]
+    if untried and not report.indexed:
         warn(
-            f"--quantization {', '.join(kind.value for kind in kinds)} could not be tried: "
+            f"--quantization {', '.join(untried)} could not be tried: "
             f"{report.points} chunks are too few for an index; ingest more, or take more --points"
         )
     if as_json:

@@ -60,8 +60,8 @@ class Lexical:
         """
         if unknown := sorted(set(data) - {each.name for each in fields(cls)}):
             raise CollectionMismatch(
-                f"a collection says of its words {', '.join(unknown)}, which this gateway does not "
-                "know: a newer one made it; upgrade this one, or give it a store of its own"
+                f"it says {', '.join(unknown)} of its words, which this gateway does not know: a "
+                "newer one made it; upgrade this one"
             )
         kept: dict[str, Any] = {"folding": False, **data}
         return cls(**kept)

@@ -38,9 +38,12 @@ class Collections:
         *,
         size: int | None = None,
         lexical: Lexical | None = LEXICAL,
+        weighing: Lexical = LEXICAL,
         coarse: int | None = None,
     ) -> None:
         """Make new collections of `size` (the profile's default when None), words weighed so.
+
+        Where they are not (`lexical` None) but asked for, `weighing` says how.
 
         Short vectors of size `coarse` are stored beside, where full ones are longer.
 
@@ -52,6 +55,7 @@ class Collections:
         self._store = store
         self._audit = Audit(embedder, store)
         self._lexical = lexical
+        self._words = lexical or weighing
         self._coarse = coarse
         self._size = profile.require_size(profile.default_size if size is None else size)
 
@@ -117,7 +121,7 @@ class Collections:
 
     def _weighing(self, asked: Lexical | Unset | Literal[True] | None) -> Lexical | None:
         if asked is True:
-            return self._lexical or LEXICAL
+            return self._words
         return self._lexical if isinstance(asked, Unset) else asked
 
     async def open(self, name: str) -> CollectionSpec:

@@ -66,8 +66,9 @@ def _parts(query: Query, hits: Sequence[Hit]) -> tuple[Sequence[Hit], list[Seque
     if query.group is not None:
         return (), _parts_of_documents(query, hits)
     if query.score_threshold is not None:
-        return (), [hits[:size]]
-    start = 0 if query.mmr is not None else query.offset // size * size
+        return (), [hits[:size]] if query.offset < size else []
+    chosen = query.mmr is not None and query.offset < query.pool
+    start = 0 if chosen else query.offset // size * size
     return hits[:start], [hits[at : at + size] for at in range(start, query.wanted, size)]
 
 

@@ -46,6 +46,11 @@ class LexicalRequest(Body):
         le=100_000,
         description="Words of an average chunk, stop words left out",
     )
+    folding: bool | None = Field(
+        default=None,
+        description="Taken and not heeded, so that an answer can be sent back: new collections fold "
+        "spellings, older ones stay as they are",
+    )
 
 
 class CollectionRequest(Body):

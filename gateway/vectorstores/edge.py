@@ -27,7 +27,7 @@ from gateway.domain.search import (
     Pass,
     StoreQuery,
 )
-from gateway.errors import CollectionNotFound, UpstreamError
+from gateway.errors import CollectionMismatch, CollectionNotFound, UpstreamError
 from gateway.events import Sink, discard
 from gateway.ports import Health
 from gateway.vectorstores.conditions import compile_filter, optional_filter
@@ -52,8 +52,14 @@ class EdgeStore:
         self._root = root
         self._process = process
         self._specs: dict[str, CollectionSpec] = {}
+        self._unreadable: dict[str, CollectionMismatch] = {}
         for data in process.specs:
-            if (spec := spec_from_json(data)) is not None:
+            try:
+                spec = spec_from_json(data)
+            except CollectionMismatch as exc:
+                self._unreadable[str(data["name"])] = exc
+                continue
+            if spec is not None:
                 self._specs[spec.name] = spec
 
     @classmethod
@@ -104,7 +110,7 @@ class EdgeStore:
         try:
             return self._specs[name]
         except KeyError:
-            raise CollectionNotFound(name) from None
+            raise self._unreadable.get(name) or CollectionNotFound(name) from None
 
     async def describe(self, name: str) -> CollectionInfo:
         return CollectionInfo(await self.spec(name), await self.count(name))

@@ -13,7 +13,7 @@ from gateway.domain.calibration import Calibration
 from gateway.domain.collections import CollectionSpec, FieldType, Quantization, Tuning
 from gateway.domain.lexical import Lexical
 from gateway.domain.times import parse_time
-from gateway.errors import InvalidRequest
+from gateway.errors import CollectionMismatch, InvalidRequest
 
 KIND: Final = "tei-rag-gateway"
 """Mark by which our collections are told from others on the same server."""
@@ -36,7 +36,11 @@ def spec_to_json(spec: CollectionSpec) -> dict[str, Any]:
 
 
 def spec_from_json(data: Mapping[str, Any] | None) -> CollectionSpec | None:
-    """Return the spec that `spec_to_json` wrote; None when a gateway did not write `data`."""
+    """Return the spec that `spec_to_json` wrote; None when a gateway did not write `data`.
+
+    Raises:
+        CollectionMismatch: a newer gateway made the collection.
+    """
     if data is None or data.get("kind") != KIND:
         return None
     fields = {key: FieldType(kind) for key, kind in data["filter_fields"].items()}
@@ -47,7 +51,7 @@ def spec_from_json(data: Mapping[str, Any] | None) -> CollectionSpec | None:
         size=data["size"],
         filter_fields=MappingProxyType(fields),
         schema_version=data["schema_version"],
-        lexical=None if data.get("lexical") is None else Lexical.from_json(data["lexical"]),
+        lexical=_lexical(data["name"], data.get("lexical")),
         coarse=data.get("coarse"),
         tuning=_tuning(_mapping(data.get("tuning"))),
         calibrations=MappingProxyType(
@@ -57,6 +61,13 @@ def spec_from_json(data: Mapping[str, Any] | None) -> CollectionSpec | None:
             }
         ),
     )
+
+
+def _lexical(name: str, data: Mapping[str, Any] | None) -> Lexical | None:
+    try:
+        return None if data is None else Lexical.from_json(data)
+    except CollectionMismatch as exc:
+        raise CollectionMismatch(f"collection {name!r} cannot be read: {exc}") from None
 
 
 def _tuning(data: Mapping[str, Any]) -> Tuning:

@@ -25,8 +25,15 @@ def usual_lexical(settings: Settings) -> Lexical | None:
     Raises:
         ConfigurationError: the language has no stemmer.
     """
-    if not settings.collections.lexical:
-        return None
+    return weighing(settings) if settings.collections.lexical else None
+
+
+def weighing(settings: Settings) -> Lexical:
+    """How words are weighed where somebody asks for them, though they are not usually indexed.
+
+    Raises:
+        ConfigurationError: the language has no stemmer.
+    """
     try:
         return Lexical(settings.collections.language)
     except InvalidRequest as exc:

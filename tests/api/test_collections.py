@@ -142,7 +142,9 @@ def test_words_and_short_vectors_are_chosen_when_a_collection_is_made(
     assert refused.status_code == 409
     assert "indexes no words" in refused.json()["detail"]
     assert client.put(f"{PATH}/a", json={"size": 768, "lexical": True}).json() == made.json()
-    assert client.put(f"{PATH}/c", json={"lexical": True}).json()["lexical"]["language"] == "auto"
+    told = client.put(f"{PATH}/c", json={"lexical": True}).json()["lexical"]
+    assert (told["language"], told["folding"]) == ("auto", True)
+    assert client.put(f"{PATH}/c", json={"lexical": told}).status_code == 200, "it can be sent back"
 
 
 @pytest.mark.parametrize(

@@ -488,6 +488,25 @@ async def test_the_embedded_store_keeps_it_all_over_a_restart(tmp_path: Path) ->
         await again.aclose()
 
 
+async def test_a_collection_of_a_newer_gateway_hides_no_other(tmp_path: Path) -> None:
+    store = await EdgeStore.open(tmp_path)
+    await filled(store, *corpus(16))
+    await store.ensure(SPEC)
+    await store.aclose()
+    (kept,) = [p for p in tmp_path.rglob("spec.json") if '"words"' in p.read_text("utf-8")]
+    text = kept.read_text("utf-8")
+    kept.write_text(text.replace('"folding"', '"phonetics": "soundex", "folding"'), "utf-8")
+    again = await EdgeStore.open(tmp_path)
+    try:
+        assert [info.spec.name for info in await again.list_collections()] == [SPEC.name]
+        with pytest.raises(CollectionMismatch, match="'words' cannot be read: it says phonetics"):
+            await again.query("words", lexical("server"))
+        with pytest.raises(CollectionMismatch, match="'words' cannot be read"):
+            await again.ensure(WORDS)
+    finally:
+        await again.aclose()
+
+
 async def test_an_index_changes_neither_words_nor_ranks(tmp_path: Path) -> None:
     """Segments merged, quantised copies built, another kind of them: the same hits."""
     options = WorkerOptions(tmp_path, 3.0, False, 60.0, discard, index_from=50)

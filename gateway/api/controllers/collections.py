@@ -114,7 +114,7 @@ async def _exists(runtime: Runtime, name: str) -> bool:
 
 def _lexical(asked: LexicalRequest | bool | None) -> Lexical | Unset | Literal[True] | None:
     if isinstance(asked, LexicalRequest):
-        return Lexical(**asked.model_dump())
+        return Lexical(**asked.model_dump(exclude={"folding"}))
     if asked is True:
         return True
     return None if asked is False else UNSET

@@ -113,7 +113,7 @@ WORDLESS = {"collections": {"lexical": False, "language": "russian"}}
         ({}, True, {}, True),
         (RUSSIAN, False, {}, None),
         (WORDLESS, None, {}, UNSET),
-        (WORDLESS, True, {}, Lexical("russian")),
+        (WORDLESS, True, {}, True),
         (WORDLESS, None, {"b": 0.4}, Lexical("russian", b=0.4)),
         (RUSSIAN, None, {"k1": 0.9, "language": None}, Lexical("russian", k1=0.9)),
         (RUSSIAN, True, {"language": "greek", "b": 0.0}, Lexical("greek", b=0.0)),

@@ -1,12 +1,18 @@
 """The report in each of its forms: right, complete, and free of anything from outside."""
 
+import os
 import re
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import orjson
 import pytest
+import typer
 
+from gateway.cli import parity as parity_command
+from gateway.cli.common import never_a_verdict
 from gateway.embedding.catalog import EMBEDDING_GEMMA_300M
 from gateway.parity.asserting import assert_parity
 from gateway.parity.candidates.base import About
@@ -105,4 +111,31 @@ async def test_the_assertion_passes_quietly_and_fails_with_the_report() -> None:
     with pytest.raises(AssertionError, match="prompt of its own"):
         await assert_parity(
             Repeating(TRUTH.recording, extra_tokens=5), TRUTH.recording, profile=PROFILE
+        )
+
+
+@pytest.mark.parametrize("device", ["gone", "/dev/full"])
+async def test_output_that_fails_never_makes_a_verdict(
+    report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, device: str
+) -> None:
+    """A reader who has gone changes nothing; a full disk leaves with 2, for 1 is "not in parity"."""
+    if device == "gone":
+        reading, writing = os.pipe()
+        os.close(reading)
+    else:
+        writing = os.open(device, os.O_WRONLY)
+    good = replace(report, comparisons=report.comparisons[:1])
+    with os.fdopen(writing, "w") as output:
+        monkeypatch.setattr("sys.stdout", output)
+        with pytest.raises(typer.Exit) if device != "gone" else nullcontext() as left:
+            concluded(good, tmp_path / "parity.html")
+        monkeypatch.undo()
+    assert (tmp_path / "parity.html").exists()
+    assert device == "gone" or (left is not None and left.value.exit_code == 2)
+
+
+def concluded(report: Report, html: Path) -> None:
+    with never_a_verdict():
+        parity_command._conclude(  # pyright: ignore[reportPrivateUsage]
+            report, as_json=None, junit=None, html=html
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,6 +106,26 @@ async def test_hits_of_earlier_pages_are_not_read_again() -> None:
         hits = await retrieve(store)(replace(asked, offset=offset), [])
         await rerank(reranker)(replace(asked, offset=offset), hits)
         assert reranker.read == [read], offset
+
+
+@pytest.mark.parametrize(
+    ("how", "read"),
+    [
+        ({"mmr": 0.5, "offset": 40}, [10]),
+        ({"mmr": 0.5, "offset": 5}, [10]),
+        ({"score_threshold": 0.0, "offset": 5}, [10]),
+        ({"score_threshold": 0.0, "offset": 40}, []),
+    ],
+    ids=str,
+)
+async def test_later_stages_make_a_reranker_read_no_more(
+    how: dict[str, Any], read: list[int]
+) -> None:
+    store, reranker = MemoryStore(), Reading()
+    await laid_out(store, [60], ["far"])
+    asked = Query("c", (Ask(TEXT, first()),), "s", 5, rerank=Rerank(10), candidates=20, **how)
+    await rerank(reranker)(asked, await retrieve(store)(asked, []))
+    assert reranker.read == read
 
 
 async def test_a_wider_first_pass_appends_to_the_narrower() -> None:

@@ -99,7 +99,7 @@ def test_a_spec_comes_back_from_json_and_others_are_not_ours() -> None:
     del stored["lexical"]["folding"]  # as earlier gateways wrote it
     assert spec_from_json(stored) == replace(SPEC, lexical=Lexical("russian", folding=False))
     stored["lexical"]["phonetics"] = "metaphone"
-    with pytest.raises(CollectionMismatch, match="phonetics, which this gateway does not know"):
+    with pytest.raises(CollectionMismatch, match="'docs' cannot be read: it says phonetics"):
         spec_from_json(stored)
     assert spec_from_json({"kind": "other"}) is None
 

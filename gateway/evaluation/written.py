@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
 
 from gateway.errors import ConfigurationError
@@ -69,10 +70,12 @@ def _earlier(folder: Path) -> set[str]:
 
 def _write(path: Path, parts: Iterable[str]) -> None:
     """Write a file so that there is all of it, or what was there before."""
-    draft = path.with_name(f"{path.name}.new")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
+    draft = path.with_name(f".{token_hex(16)}.new")
+    with draft.open("x", encoding="utf-8") as file:
+        try:
             file.writelines(parts)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+            file.close()
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise

@@ -128,6 +128,18 @@ def test_a_file_is_replaced_as_a_whole_or_stays(
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
+def test_files_of_its_user_beside_a_report_stay(tmp_path: Path) -> None:
+    """Also one by the name of a file that is on its way."""
+    for name in ("report.md.new", "report.json.new"):
+        (tmp_path / name).write_text("mine")
+    write_report(made_report(), tmp_path)
+    assert (tmp_path / "report.md.new").read_text() == "mine"
+    assert (tmp_path / "report.json.new").read_text() == "mine"
+    modes = {path.stat().st_mode for path in tmp_path.iterdir() if path.is_file()}
+    assert len(modes) == 1, "a report may be read by whoever may read its neighbours"
+    assert not list(tmp_path.rglob(".*"))
+
+
 def test_a_folder_that_cannot_be_made_is_an_error_of_the_operator(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here")
     with pytest.raises(ConfigurationError, match="cannot write into"):

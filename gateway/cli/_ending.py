@@ -24,17 +24,21 @@ def ending(left: str) -> Generator[None, None, None]:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     received: list[int] = []
 
-    def terminate() -> None:
+    def terminate(number: int, _: object) -> None:
         if not received and task is not None:
             task.cancel()
-        received.append(signal.SIGTERM)
+        received.append(number)
 
     with suppress(NotImplementedError, RuntimeError):  # on Windows, or beside the main thread
-        loop.add_signal_handler(signal.SIGTERM, terminate)
+        loop.add_signal_handler(signal.SIGTERM, lambda: None)  # its byte wakes the loop
+        signal.signal(signal.SIGTERM, terminate)  # at once: a loop that is busy would ask too late
     try:
         yield
     except asyncio.CancelledError:
         raise Interrupted(left, received[0] if received else signal.SIGINT) from None
+    else:
+        if task is not None and task.cancelling():  # it was told so when it waited for nothing more
+            raise Interrupted(left, received[0] if received else signal.SIGINT)
     finally:
         with suppress(NotImplementedError, RuntimeError):
             loop.remove_signal_handler(signal.SIGTERM)

@@ -106,11 +106,9 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     except BaseExceptionGroup as group:
         fail(_first(group))
     except Interrupted as exc:
-        err.print(f"interrupted; {exc}", markup=False)
-        raise typer.Exit(exc.code) from None
+        _interrupted(str(exc), exc.code)
     except KeyboardInterrupt:
-        err.print("interrupted; what was acknowledged is stored")
-        raise typer.Exit(INTERRUPTED) from None
+        _interrupted("what was acknowledged is stored", INTERRUPTED)
 
 
 async def _woken_by_interrupts(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -204,10 +202,18 @@ def _streams() -> list[TextIO]:
 
 
 def fail(exc: GatewayError) -> NoReturn:
-    """Print an error and leave: 2 when the caller or operator must mend it, else 1."""
-    print_error(exc)
+    """Print an error, to whoever still reads it, and leave: 2 where one must mend it, else 1."""
+    with suppress(ConfigurationError), printing():
+        print_error(exc)
     wrong = isinstance(exc, InvalidRequest | ConfigurationError)
     raise typer.Exit(ASKED_WRONGLY if wrong else FAILED) from None
+
+
+def _interrupted(left: str, code: int) -> NoReturn:
+    """Say what is left, to whoever still reads it, and leave."""
+    with suppress(ConfigurationError), printing():
+        err.print(f"interrupted; {left}", markup=False)
+    raise typer.Exit(code) from None
 
 
 def print_error(exc: GatewayError) -> None:

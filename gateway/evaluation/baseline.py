@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
-from gateway.errors import UnusableBaseline
+from gateway.errors import GatewayError, UnusableBaseline
 from gateway.evaluation.report_json import report_from_json
 from gateway.evaluation.results import Report
 from gateway.evaluation.written import REPORT
 
 REMEDY: Final = "write one with: gateway eval DATASET --json > baseline.json"
+_NO_REPORT: Final = (KeyError, TypeError, ValueError, AttributeError, OverflowError, GatewayError)
+"""What is raised of values that no report has; ours of those that its parts refuse."""
 
 
 def load_baseline(path: Path) -> Report:
@@ -31,7 +33,7 @@ def load_baseline(path: Path) -> Report:
         report = report_from_json(cast("Mapping[str, Any]", data))
         _require_told_apart(report)
         wrong = _wrong(report)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
+    except _NO_REPORT as exc:
         raise UnusableBaseline(
             f"baseline {str(path)!r} is no report ({type(exc).__name__}: {exc}); {REMEDY}"
         ) from exc

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.domain.documents import StoredChunk
-from gateway.errors import ConfigurationError, InvalidRequest
+from gateway.errors import ConfigurationError, InvalidGoldenSet, InvalidRequest
+from gateway.evaluation.drafted import HEADER, QRELS, read_drafted
 from gateway.evaluation.folders import try_to_write
 from gateway.evaluation.members import CORPUS, GZIPPED, QUERIES, SPANS
 from gateway.evaluation.qrels import holds
 from gateway.evaluation.questions import gist, require_question
 
-QRELS: Final = "qrels/test.tsv"
 SKIPPED: Final = "skipped.txt"
 MANIFEST: Final = "golden.json"
 """Says what the questions are of: `{"collection": "docs", "seed": 0}`. No part of the set itself."""
-_HEADER: Final = "query-id\tcorpus-id\tscore\n"
 _NO_RECORD: Final = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 """What JSON raises that is not the record that was looked for."""
 _OURS: Final = frozenset((QUERIES, SPANS, SKIPPED, "qrels"))
@@ -39,13 +38,11 @@ class Draft:
         try:
             self._manifest = self._read_manifest()
             self._require_ours()
-            lines = enumerate(self._lines(QUERIES), start=1)
-            asked = [_query(line, f"{QUERIES} line {number}") for number, line in lines]
-            self._asked = {key for key, _ in asked}
-            self._gists = {gist(text) for _, text in asked}
+            found = read_drafted(folder)
+            self._asked, self._unjudged = set(found.asked), set(found.unjudged)
+            self._gists = {gist(text) for text in found.asked.values()}
             self._skipped = set(self._lines(SKIPPED))
-            self._require_whole()
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, InvalidGoldenSet) as exc:
             raise ConfigurationError(
                 f"{str(folder)!r} is no golden set in the making: {exc}; mend or remove that, or give "
                 "another folder (--out)"
@@ -86,7 +83,7 @@ class Draft:
                 self._end_line(name)
             self._write_manifest()
         if not (self._folder / QRELS).exists():
-            self._append(QRELS, _HEADER)
+            self._append(QRELS, HEADER)
         self._made = True
 
     def knows(self, stored: StoredChunk) -> bool:
@@ -123,7 +120,7 @@ class Draft:
         key, chunk = query_id(stored), stored.chunk
         judgment = _judgment(key, chunk.document_id, 1)
         # a query without judgment is left out of every mean: whatever ends us here does no harm
-        self._record(QUERIES, _json({"_id": key, "text": text}))
+        self._ask(key, _json({"_id": key, "text": text}))
         self._record(QRELS, judgment)
         span = {"query-id": key, "corpus-id": chunk.document_id}
         self._record(SPANS, _json({**span, "char_spans": [[chunk.start, chunk.end]]}))
@@ -156,16 +153,6 @@ class Draft:
         if other:
             raise ValueError(f"it holds {other[0]!r}")
 
-    def _require_whole(self) -> None:
-        """Refuse lines that whatever ended us left torn, and questions whose judgments are gone."""
-        for number, line in enumerate(self._lines(SPANS), start=1):
-            _require_span(line, f"{SPANS} line {number}")
-        for number, line in enumerate(self._lines(QRELS), start=1):
-            if len(line.split("\t")) != 3:
-                raise ValueError(f"{QRELS} line {number} is no judgment")
-        if self._asked and not (self._folder / QRELS).exists():
-            raise ValueError(f"it has questions, and {QRELS} with their judgments is missing")
-
     def _read_manifest(self) -> dict[str, Any]:
         path = self._folder / MANIFEST
         if not path.exists():
@@ -179,9 +166,7 @@ class Draft:
     def _write_manifest(self) -> None:
         now = {"collection": self.collection, "seed": self.seed}
         if now != self._manifest:
-            new = self._folder / f".{MANIFEST}.new"
-            new.write_text(_json(now), encoding="utf-8")
-            new.replace(self._folder / MANIFEST)
+            self._replace(MANIFEST, _json(now))
             self._manifest = now
 
     def _end_line(self, name: str) -> None:
@@ -189,6 +174,26 @@ class Draft:
         path = self._folder / name
         if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
             self._append(name, "\n")
+
+    def _ask(self, key: str, line: str) -> None:
+        """Write a question, in the place of one about its chunk that never got its judgment."""
+        if key not in self._unjudged:
+            self._record(QUERIES, line)
+            return
+        if not self._made:
+            self.make()
+        others = [f"{each}\n" for each in self._lines(QUERIES) if not _is_of(key, each)]
+        with self._writing():
+            self._replace(QUERIES, "".join([*others, line]))
+        self._unjudged.discard(key)
+
+    def _replace(self, name: str, text: str) -> None:
+        new = self._folder / f".{name}.new"
+        with new.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self._folder / name)
 
     def _record(self, name: str, text: str) -> None:
         if not self._made:
@@ -227,21 +232,9 @@ def _judgment(query: str, document_id: str, grade: int) -> str:
     return f"{query}\t{document_id}\t{grade}\n"
 
 
-def _query(line: str, where: str) -> tuple[str, str]:
-    """Read the id and the text of a query."""
-    try:
-        read = json.loads(line)
-        return str(read["_id"]), str(read.get("text", ""))
-    except _NO_RECORD as exc:
-        raise ValueError(f"{where} is no query") from exc
-
-
-def _require_span(line: str, where: str) -> None:
-    try:
-        if not {"query-id", "corpus-id", "char_spans"} <= set(json.loads(line)):
-            raise ValueError("a key is missing")
-    except _NO_RECORD as exc:
-        raise ValueError(f"{where} is no span") from exc
+def _is_of(key: str, line: str) -> bool:
+    record = json.loads(line)
+    return record.get("_id", record.get("id")) == key
 
 
 def _json(record: dict[str, Any]) -> str:

@@ -169,6 +169,18 @@ def _lengths(members: Members, digest: Digest) -> dict[str, int] | None:
 
 
 def _queries(members: Members, digest: Digest) -> dict[str, str]:
+    texts = read_queries(members, digest)
+    if not texts:
+        raise InvalidGoldenSet(f"{members.shown(QUERIES)} is empty: there is nothing to measure")
+    return texts
+
+
+def read_queries(members: Members, digest: Digest) -> dict[str, str]:
+    """Read the texts of the queries by id.
+
+    Raises:
+        InvalidGoldenSet: names the line: no query, a blank one, or an id that was there before.
+    """
     texts: dict[str, str] = {}
     for key, text, line in _records(members, QUERIES, digest):
         where = members.shown(QUERIES)
@@ -177,8 +189,6 @@ def _queries(members: Members, digest: Digest) -> dict[str, str]:
         if not text.strip():
             raise InvalidGoldenSet(f"{where} line {line}: query {key!r} is blank; remove it")
         texts[key] = text
-    if not texts:
-        raise InvalidGoldenSet(f"{members.shown(QUERIES)} is empty: there is nothing to measure")
     return texts
 
 

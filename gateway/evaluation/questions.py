@@ -21,11 +21,23 @@ _LABEL: Final = re.compile(
     r"|(?:frage|вопрос|pregunta|domanda|pergunta|问题|質問)\s*)[:：]\s*",
     re.IGNORECASE,
 )
+_TASK: Final = (
+    r"(?:help|assist|comply)(?: you)?(?:(?: with| in)? (?:that|this|(?:your|the|such an?) request)\b|\s*[.,;!])"
+    r"|fulfil+ (?:that|this|your|the|such an?)\b|do (?:that|this)\b"
+    r"|answer(?: (?:that|this|(?:\w+ ){0,2}questions?)\b|\s*[.,;!])"
+    r"|(?:write|create|generate|provide|produce|formulate|come up with|ask)"
+    r"(?: you(?: with)?)? (?:(?:\w+ ){0,3}questions?\b|(?:\w+ ){0,2}search quer(?:y|ies)\b"
+    r"|(?:\w+ ){0,2}quer(?:y|ies)(?: (?:for|from|about|based on) (?:this|that|the) (?:passage|text)\b|[.,;!])"
+    r"|(?:information|guidance|instructions)(?: or \w+)? (?:on|about|for|that)\b|(?:\w+ )?content that\b"
+    r"|(?:that|this|one)\s*(?:[.,;!]|$))"
+)
+"""What models say that they cannot do: their task, where people name something of their own."""
 _REFUSAL: Final = re.compile(
     r"(?:i['’]m|i am)(?: very| so| really)? sorry(?:[,.]| but\b)|sorry, (?:but|i)\b|i apologi[sz]e\b"
-    r"|(?:unfortunately,? |sorry,? )?i (?:can(?:no|['’])t|can not|am unable to|am not able to|won['’]t) "
-    r"(?:help|assist|answer|write|create|generate|provide|produce|comply|fulfil+|do (?:that|this))\b"
-    r"|as an? (?:ai|artificial intelligence|(?:large )?language model)\b"
+    r"|(?:unfortunately,? |sorry,? )?i (?:can(?:no|['’])t|can not|won['’]t) " + f"(?:{_TASK})"
+    r"|(?:unfortunately,? |sorry,? )?(?:i am|i['’]m) (?:unable|not able) to " + f"(?:{_TASK})"
+    r"|as an? (?:ai|artificial intelligence|(?:large )?language model)"
+    r"(?: language model| assistant| model)?(?: (?:developed|trained|created|made) by \w+)?,? (?:i|my)\b"
     r"|(?:es )?tut mir leid,|lo siento,|je suis désolée?,|извините,|抱歉，|对不起，",
     re.IGNORECASE,
 )

@@ -1,13 +1,18 @@
 """Rankings as TREC run files, which `trec_eval` and every tool after it read."""
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from typing import Final
 
 from gateway.evaluation.measures import falling
 from gateway.evaluation.results import Run
 
 _SPACE: Final = re.compile(r"\s")
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]+")
+_LONGEST: Final = 100
+"""Characters of a run's name in that of its file; most file systems end a name at 255 bytes."""
 
 
 def run_lines(run: Run) -> Iterator[str]:
@@ -24,9 +29,22 @@ def run_lines(run: Run) -> Iterator[str]:
             yield f"{ids} {rank} {score:.9g} {tag}\n"
 
 
-def file_name(run: str) -> str:
-    """Return the name for the file of a run by its name: `hybrid-256-int8.trec`."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", run) + ".trec"
+def file_names(runs: Iterable[str]) -> dict[str, str]:
+    """Return the names of the files of a report's runs by the runs' names: `hybrid-256-int8.trec`.
+
+    What would be too long is cut. A cut name, and names that file systems may take for one, get a
+    hash of the run's name.
+    """
+    stems = {run: _UNSAFE.sub("-", run) for run in runs}
+    times = Counter(stem.casefold() for stem in stems.values())
+    return {
+        run: (
+            f"{stem}.trec"
+            if times[stem.casefold()] == 1 and len(stem) <= _LONGEST
+            else f"{stem[:_LONGEST]}-{sha256(run.encode()).hexdigest()[:8]}.trec"
+        )
+        for run, stem in stems.items()
+    }
 
 
 def _joined(text: str) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
 
 from gateway.errors import ConfigurationError
@@ -11,7 +12,7 @@ from gateway.evaluation.html import html_page
 from gateway.evaluation.markdown import markdown
 from gateway.evaluation.report_json import report_to_json
 from gateway.evaluation.results import Report
-from gateway.evaluation.trec import file_name, run_lines
+from gateway.evaluation.trec import file_names, run_lines
 
 REPORT: Final = "report.json"
 RUNS: Final = "runs"
@@ -39,14 +40,14 @@ def write_report(report: Report, folder: Path) -> None:
     Raises:
         ConfigurationError: the folder cannot be written.
     """
-    runs, names = folder / RUNS, {file_name(run.name) for run in report.runs}
+    runs, names = folder / RUNS, file_names(run.name for run in report.runs)
     try:
         runs.mkdir(parents=True, exist_ok=True)
         for run in report.runs:
-            _write(runs / file_name(run.name), run_lines(run))
+            _write(runs / names[run.name], run_lines(run))
         _write(folder / "report.md", [markdown(report)])
         _write(folder / "report.html", [html_page(report)])
-        for name in _earlier(folder) - names:
+        for name in _earlier(folder) - {*names.values()}:
             (runs / name).unlink(missing_ok=True)
         _write(folder / REPORT, [to_text(report)])
     except OSError as exc:
@@ -62,17 +63,19 @@ def _earlier(folder: Path) -> set[str]:
     """Names of the run files of the report that the folder holds; none where it holds no report."""
     try:
         data: Any = json.loads((folder / REPORT).read_text("utf-8"))
-        return {file_name(run["name"]) for run in data["runs"]}
+        return {*file_names(run["name"] for run in data["runs"]).values()}
     except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
         return set()
 
 
 def _write(path: Path, parts: Iterable[str]) -> None:
     """Write a file so that there is all of it, or what was there before."""
-    draft = path.with_name(f"{path.name}.new")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
+    draft = path.with_name(f".{token_hex(16)}.new")
+    with draft.open("x", encoding="utf-8") as file:
+        try:
             file.writelines(parts)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+            file.close()
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise

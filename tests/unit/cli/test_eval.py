@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.app import app
 from gateway.errors import ConfigurationError
-from gateway.evaluation.assembling import dataset_of
+from gateway.evaluation.assembling import dataset_of, report_of
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.report_json import report_to_json
 from gateway.evaluation.results import Run as Searched
@@ -403,13 +403,17 @@ def test_a_folder_that_fails_at_the_end_costs_no_figures(
 
 
 def left_with(
-    stdout: int, shell: Shell, monkeypatch: pytest.MonkeyPatch, *arguments: str
+    number: int,
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    *arguments: str,
+    stream: str = "stdout",
 ) -> int | str | None:
-    """How the command line leaves, with this for its standard output."""
+    """How the command line leaves, with this file for its standard output, or error."""
     for name, value in shell.environment().items():
         monkeypatch.setenv(name, value)
-    with os.fdopen(stdout, "w", encoding="utf-8") as file:
-        monkeypatch.setattr(sys, "stdout", file)
+    with os.fdopen(number, "w", encoding="utf-8") as file:
+        monkeypatch.setattr(sys, stream, file)
         with pytest.raises(SystemExit) as left:
             get_command(app).main(list(arguments), prog_name="gateway")
     return left.value.code
@@ -640,3 +644,43 @@ def test_a_variant_that_fails_costs_no_figures(ran: Run) -> None:
     assert done.code == 2
     assert [run["name"] for run in done.json["runs"]] == ["dense"]
     assert ": --variant encoder=tei,tei.urls=http://127.0.0.1:9: " in done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_evaluation_that_is_ended_where_nothing_waits_any_more_ends(
+    ran: Run, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    def ended(*arguments: Any, **more: Any) -> Any:
+        os.kill(os.getpid(), number)
+        return report_of(*arguments, **more)
+
+    monkeypatch.setattr("gateway.evaluation.opening.report_of", ended)
+    done = ran("eval", "little", "--stages", "dense", "--run-dir", "out")
+    assert (done.code, done.out) == (128 + number, "")
+    assert "interrupted; vectors are kept in the cache" in done.err
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_end_that_nobody_reads_of_is_one_all_the_same(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    async def endless(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), number)
+        await asyncio.Event().wait()
+
+    monkeypatch.chdir(shell.home)
+    monkeypatch.setattr("gateway.evaluation.opening.evaluate_part", endless)
+    reading, writing = os.pipe()
+    os.close(reading)
+    arguments = ("eval", "little", "--stages", "dense")
+    assert left_with(writing, shell, monkeypatch, *arguments, stream="stderr") == 128 + number
+
+
+def test_an_error_that_nobody_reads_of_leaves_as_it_would(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    arguments = ("search", "-c", "nowhere", "what?", "--set", "nothing=1")
+    assert left_with(writing, shell, monkeypatch, *arguments, stream="stderr") == 2

@@ -70,6 +70,16 @@ NO_REPORT: dict[str, Callable[[Data], Any]] = {
     "a size that is a list": lambda data: data["runs"][0].update(size=[768]),
     "a digest that is no text": lambda data: data["dataset"].update(sha256=7),
     "a depth without end": lambda data: data.update(depth=float("inf")),
+    "a calibration whose scores fall": lambda data: data.update(
+        calibrations=[
+            {
+                "stage": "dense",
+                "calibration": {"scores": [2, 1], "probabilities": [0, 1]},
+                "brier": 0.1,
+                "error": 0.1,
+            }
+        ]
+    ),
     "a measure of 400 digits": measures(map=10**400),
 }
 

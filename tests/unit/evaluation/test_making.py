@@ -9,11 +9,14 @@ import pytest
 
 from gateway.domain.documents import Chunk, StoredChunk
 from gateway.errors import ConfigurationError, InvalidRequest, UpstreamError, UpstreamUnavailable
-from gateway.evaluation.draft import Draft
+from gateway.evaluation.draft import Draft, query_id
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.making import write_questions
 
 pytestmark = pytest.mark.anyio
+
+
+KEY = "q-0000000000000001"
 
 
 def stored(number: int, text: str = "a long passage " * 10, document_id: str = "") -> StoredChunk:
@@ -190,10 +193,18 @@ def test_what_was_edited_by_hand_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "torn", "why"),
     [
-        ("queries.jsonl", '{"_id": "q-', "queries.jsonl line 2 is no query"),
-        ("spans.jsonl", '{"query-id": "q-', "spans.jsonl line 2 is no span"),
-        ("spans.jsonl", "[]\n", "spans.jsonl line 2 is no span"),
-        ("qrels/test.tsv", "q-00\td", "qrels/test.tsv line 3 is no judgment"),
+        ("queries.jsonl", '{"_id": "q-', "queries.jsonl line 2: not JSON"),
+        ("queries.jsonl", '{"_id": "q", "text": null}\n', "queries.jsonl line 2: 'text' must be"),
+        ("spans.jsonl", '{"query-id": "q-', "spans.jsonl line 2 is not JSON"),
+        ("spans.jsonl", "[]\n", "spans.jsonl line 2 is not a span"),
+        (
+            "spans.jsonl",
+            f'{{"query-id": "{KEY}", "corpus-id": "d1", "char_spans": null}}\n',
+            "not a s",
+        ),
+        ("qrels/test.tsv", "q-00\td", "qrels/test.tsv line 3 has 2 fields"),
+        ("qrels/test.tsv", f"{KEY}\td2\t", "qrels/test.tsv line 3: grade '' is not"),
+        ("qrels/test.tsv", f"{KEY}\td2\tx", "qrels/test.tsv line 3: grade 'x' is not"),
     ],
 )
 def test_a_line_that_was_torn_is_told_before_another_joins_it(
@@ -202,9 +213,43 @@ def test_a_line_that_was_torn_is_told_before_another_joins_it(
     made(tmp_path).add(stored(1), "What?")
     with (tmp_path / name).open("a") as file:
         file.write(torn)
-    with pytest.raises(ConfigurationError, match=f"{why}; mend or remove that"):
+    with pytest.raises(ConfigurationError, match=f"{why}.*; mend or remove that"):
         Draft(tmp_path, "c")
     assert (tmp_path / name).read_text().endswith(torn)
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_question_that_never_got_its_judgment_is_asked_anew(tmp_path: Path, end: str) -> None:
+    """A kill came between the two files."""
+    draft = made(tmp_path)
+    draft.add(stored(1), "First?")
+    with (tmp_path / "queries.jsonl").open("a") as file:
+        file.write(f'{{"_id": "{query_id(stored(2))}", "text": "Second?"}}{end}')
+    again = made(tmp_path)
+    assert (len(again), again.knows(stored(1)), again.knows(stored(2))) == (1, True, False)
+    again.add(stored(3), "Third?")
+    again.add(stored(2), "Second?")
+    found = GoldenSet.load(tmp_path)
+    assert (list(found.queries.values()), found.unjudged) == (["First?", "Third?", "Second?"], ())
+    assert len(made(tmp_path)) == 3
+
+
+def test_the_first_question_may_lack_its_judgment_too(tmp_path: Path) -> None:
+    made(tmp_path)
+    (tmp_path / "queries.jsonl").write_text(f'{{"_id": "{KEY}", "text": "First?"}}\n')
+    again = Draft(tmp_path, "c")
+    assert len(again) == 0
+    again.add(stored(1), "Better?")
+    assert list(GoldenSet.load(tmp_path).queries.values()) == ["Better?"]
+
+
+@pytest.mark.parametrize("left", ["", "query-id\tcorpus-id\tscore\n"])
+def test_questions_beside_an_empty_file_of_judgments_are_refused(tmp_path: Path, left: str) -> None:
+    for number in (1, 2):
+        made(tmp_path).add(stored(number), f"What of {number}?")
+    (tmp_path / "qrels/test.tsv").write_text(left)
+    with pytest.raises(ConfigurationError, match=r"it has questions, and .* judgments is missing"):
+        Draft(tmp_path, "c")
 
 
 def test_questions_whose_judgments_are_gone_are_refused(tmp_path: Path) -> None:
@@ -219,10 +264,10 @@ def test_questions_whose_judgments_are_gone_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("queries.jsonl", "no json\n", "queries.jsonl line 1 is no query"),
-        ("queries.jsonl", '{"_id": "q"}\n{"text": "no id"}\n', "queries.jsonl line 2 is no query"),
-        ("queries.jsonl", "[1]\n", "queries.jsonl line 1 is no query"),
-        ("queries.jsonl", "[" * 100_000, "queries.jsonl line 1 is no query"),
+        ("queries.jsonl", "no json\n", "queries.jsonl line 1"),
+        ("queries.jsonl", '{"_id": "q", "text": "t"}\n{"text": "no id"}\n', "queries.jsonl line 2"),
+        ("queries.jsonl", "[1]\n", "queries.jsonl line 1"),
+        ("queries.jsonl", "[" * 100_000, "queries.jsonl line 1"),
         ("corpus.jsonl", '{"_id": "d", "text": "t"}\n', "it holds 'corpus.jsonl'"),
         ("letter.txt", "Dear Ann", "it holds 'letter.txt'"),
     ],
@@ -231,7 +276,9 @@ def test_a_folder_of_something_else_is_refused(
     tmp_path: Path, name: str, content: str, why: str
 ) -> None:
     (tmp_path / name).write_text(content)
-    with pytest.raises(ConfigurationError, match=f"no golden set in the making: {why}; .*--out"):
+    with pytest.raises(
+        ConfigurationError, match=f"no golden set in the making: .*{why}.*; .*--out"
+    ):
         Draft(tmp_path, "c")
     assert [path.name for path in tmp_path.iterdir()] == [name]
 

@@ -56,7 +56,17 @@ KEPT = (
     "I'm sorry lyrics",
     "Sorry seems to be the hardest word",
     "As an AI engineer, what do I earn?",
+    "As an AI engineer, how do I deploy a model",
+    "As an AI engineer, I need a model on two cards",
+    "As a language model user what limits apply",
     "as an aid to memory",
+    "I cannot create a collection with size 512",
+    "I cannot create a query that joins two tables",
+    "I can't write to the disk after upgrade",
+    "I can't answer the phone while it charges",
+    "I cannot comply with the retention policy",
+    "I cannot help my child with homework",
+    "I am unable to generate vectors on a GPU",
 )
 NONE = ("", " \n ", "...", "?!", "-", "1.", "```\n```", "Question:", "**Question:**", "Here it is:")
 REFUSALS = (
@@ -70,6 +80,15 @@ REFUSALS = (
     "I apologize for the inconvenience.",
     "Es tut mir leid, das geht nicht.",
     "**I cannot provide a question.**",
+    "I cannot answer this question based on the passage.",
+    "I’m not able to come up with a good search query here",
+    "I can't create a query for this passage",
+    "I cannot comply.",
+    "I can't provide information or guidance on illegal activities.",
+    "I can't create explicit content that harms people",
+    "I won't do that",
+    "As an AI, I cannot tell.",
+    "As a large language model trained by Google, I have no opinion.",
 )
 THOUGHTS = ("<think>What is red?", "<think>\nWhat?\nWhy?", "What? <thinking>So", "What?</think> ")
 

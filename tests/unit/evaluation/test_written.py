@@ -19,7 +19,7 @@ from gateway.evaluation.plots import intervals, quality_against_bytes
 from gateway.evaluation.report_json import report_from_json, report_to_json
 from gateway.evaluation.results import Calibrated, Published, QueryResult, Recommendation, Run
 from gateway.evaluation.statistics import compare
-from gateway.evaluation.trec import file_name, run_lines
+from gateway.evaluation.trec import file_names, run_lines
 from gateway.evaluation.written import write_report
 from tests.support.golden_sets import made_report, made_run, ranking
 
@@ -58,7 +58,7 @@ def test_the_lines_of_a_run_file() -> None:
     assert lines[0] == "q1 Q0 b 1 0.5 hybrid_256_int8\n"
     assert lines[3].startswith("q_2 Q0 a 1 ")
     assert all(len(line.split()) == 6 for line in lines)
-    assert file_name("hybrid 256 int8") == "hybrid-256-int8.trec"
+    assert file_names(["hybrid 256 int8"]) == {"hybrid 256 int8": "hybrid-256-int8.trec"}
 
 
 def test_all_files_are_written(tmp_path: Path) -> None:
@@ -75,6 +75,19 @@ def test_all_files_are_written(tmp_path: Path) -> None:
     data = json.loads((tmp_path / "out/deep/report.json").read_text("utf-8"))
     assert [run["name"] for run in data["runs"]] == ["hybrid 256 int8", "dense"]
     assert "ranking" not in data["runs"][0]["queries"][0]
+
+
+def test_every_run_has_a_file_of_its_own_however_long_its_name(tmp_path: Path) -> None:
+    long = "dense (" + "encoder=local," * 30
+    names = ["dense", "a b", "a-b", "A-B", f"{long}1)", f"{long}2)"]
+    write_report(made_report(*map(made_run, names)), tmp_path)
+    files = {path.read_text().split()[5]: path.name for path in (tmp_path / "runs").iterdir()}
+    assert files.keys() == {name.replace(" ", "_") for name in names}
+    assert len({name.casefold() for name in files.values()}) == len(names)
+    assert files["dense"] == "dense.trec"
+    assert max(map(len, files.values())) < 120
+    write_report(made_report(made_run("a b")), tmp_path)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["a-b.trec"]
 
 
 def test_run_files_of_an_earlier_report_go_and_those_of_others_stay(tmp_path: Path) -> None:
@@ -113,6 +126,18 @@ def test_a_file_is_replaced_as_a_whole_or_stays(
     with pytest.raises(ConfigurationError, match="No space left"):
         write_report(made_report(searched(), made_run("lexical")), tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+
+
+def test_files_of_its_user_beside_a_report_stay(tmp_path: Path) -> None:
+    """Also one by the name of a file that is on its way."""
+    for name in ("report.md.new", "report.json.new"):
+        (tmp_path / name).write_text("mine")
+    write_report(made_report(), tmp_path)
+    assert (tmp_path / "report.md.new").read_text() == "mine"
+    assert (tmp_path / "report.json.new").read_text() == "mine"
+    modes = {path.stat().st_mode for path in tmp_path.iterdir() if path.is_file()}
+    assert len(modes) == 1, "a report may be read by whoever may read its neighbours"
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_the_operator(tmp_path: Path) -> None:

@@ -488,14 +488,19 @@ async def test_the_embedded_store_keeps_it_all_over_a_restart(tmp_path: Path) ->
         await again.aclose()
 
 
+def make_newer(folder: Path) -> None:
+    """Let the collection of words say something that no gateway knows yet."""
+    (kept,) = [p for p in folder.rglob("spec.json") if '"words"' in p.read_text("utf-8")]
+    text = kept.read_text("utf-8")
+    kept.write_text(text.replace('"folding"', '"phonetics": "soundex", "folding"'), "utf-8")
+
+
 async def test_a_collection_of_a_newer_gateway_hides_no_other(tmp_path: Path) -> None:
     store = await EdgeStore.open(tmp_path)
     await filled(store, *corpus(16))
     await store.ensure(SPEC)
     await store.aclose()
-    (kept,) = [p for p in tmp_path.rglob("spec.json") if '"words"' in p.read_text("utf-8")]
-    text = kept.read_text("utf-8")
-    kept.write_text(text.replace('"folding"', '"phonetics": "soundex", "folding"'), "utf-8")
+    make_newer(tmp_path)
     again = await EdgeStore.open(tmp_path)
     try:
         assert [info.spec.name for info in await again.list_collections()] == [SPEC.name]

@@ -13,12 +13,12 @@ from gateway.observability.metrics import Metrics
 from gateway.ports import Health, Reranker, VectorStore
 from gateway.retrieval.collections import Collections
 from gateway.retrieval.pipeline import Retriever
-from gateway.retrieval.query import OnFailure, Rerank
 from gateway.settings import Settings
 from gateway.wiring.consistency import (
     require_consistent,
     require_default_task,
     usual_lexical,
+    usual_rerank,
     weighing,
 )
 from gateway.wiring.encoders import open_encoder
@@ -102,7 +102,7 @@ def join(
             store,
             collections,
             reranker=reranker,
-            usual_rerank=Rerank(settings.rerank.candidates, OnFailure(settings.rerank.on_failure)),
+            usual_rerank=usual_rerank(settings),
             sink=sink,
         ),
         ingestor=Ingestor(

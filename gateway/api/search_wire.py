@@ -65,10 +65,8 @@ def options_of(asked: SearchRequest, usual: Rerank, *, trace_id: str = "") -> Se
 def _rerank(asked: RerankRequest | bool | None, usual: Rerank) -> Rerank | bool | None:
     if not isinstance(asked, RerankRequest):
         return asked
-    return Rerank(
-        usual.candidates if asked.candidates is None else asked.candidates,
-        usual.on_failure if asked.on_failure is None else OnFailure(asked.on_failure),
-    )
+    on_failure = None if asked.on_failure is None else OnFailure(asked.on_failure)
+    return usual.but(asked.candidates, on_failure)
 
 
 def search_answer(found: SearchResult, *, explain: bool) -> SearchResponse:

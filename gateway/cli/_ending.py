@@ -2,8 +2,13 @@
 
 import asyncio
 import signal
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, TypeAlias
+
+Handler: TypeAlias = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
+"""What Python calls for a signal."""
 
 
 class Interrupted(Exception):
@@ -12,6 +17,16 @@ class Interrupted(Exception):
     def __init__(self, left: str, number: int) -> None:
         super().__init__(left)
         self.code = 128 + number
+
+
+def handle_at_once(number: int, handler: Handler) -> None:
+    """Let a signal call `handler` at once, also where the loop sleeps or works on.
+
+    asyncio's own handlers wait for the loop; the signal's byte does nothing but wake it.
+    """
+    with suppress(NotImplementedError, RuntimeError):  # on Windows, or beside the main thread
+        asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+        signal.signal(number, handler)
 
 
 @contextmanager
@@ -29,9 +44,7 @@ def ending(left: str) -> Generator[None, None, None]:
             task.cancel()
         received.append(number)
 
-    with suppress(NotImplementedError, RuntimeError):  # on Windows, or beside the main thread
-        loop.add_signal_handler(signal.SIGTERM, lambda: None)  # its byte wakes the loop
-        signal.signal(signal.SIGTERM, terminate)  # at once: a loop that is busy would ask too late
+    handle_at_once(signal.SIGTERM, terminate)
     try:
         yield
     except asyncio.CancelledError:

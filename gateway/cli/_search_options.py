@@ -4,6 +4,7 @@ from gateway.domain.search import Fusion, FusionMethod
 from gateway.errors import InvalidRequest
 from gateway.retrieval.query import Mode, OnFailure, Rerank
 from gateway.settings import Settings
+from gateway.wiring.consistency import usual_rerank
 
 
 def coarse_of(coarse: bool | None, size: int | None) -> bool | int | None:
@@ -65,8 +66,4 @@ def rerank_of(
             "one or the other",
             field="rerank",
         )
-    usual = settings.rerank
-    return Rerank(
-        usual.candidates if candidates is None else candidates,
-        OnFailure(usual.on_failure) if on_failure is None else on_failure,
-    )
+    return usual_rerank(settings).but(candidates, on_failure)

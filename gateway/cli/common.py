@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from gateway.bootstrap import Runtime, open_runtime
-from gateway.cli._ending import Interrupted
+from gateway.cli._ending import Interrupted, handle_at_once
 from gateway.errors import ConfigurationError, GatewayError, InvalidRequest
 from gateway.observability.logs import configure_logs
 from gateway.settings import Layer, Settings, load_settings
@@ -115,12 +115,9 @@ async def _woken_by_interrupts(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a command so that an interrupt ends a loop that sleeps.
 
     Else one that reaches another thread, or the loop just before it sleeps, is only noted. What is
-    done about it stays asyncio's: the signal's byte does nothing but wake the loop.
+    done about it stays asyncio's.
     """
-    handler = signal.getsignal(signal.SIGINT)
-    with suppress(NotImplementedError, RuntimeError):  # on Windows, or beside the main thread
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
-        signal.signal(signal.SIGINT, handler)
+    handle_at_once(signal.SIGINT, signal.getsignal(signal.SIGINT))
     return await main()
 
 

@@ -27,6 +27,19 @@ class FieldType(StrEnum):
     DATETIME = "datetime"
 
 
+CHUNK_FIELDS: Mapping[str, FieldType] = MappingProxyType(
+    {
+        "document_id": FieldType.KEYWORD,
+        "chunk_index": FieldType.INTEGER,
+        "content_hash": FieldType.KEYWORD,
+        "title": FieldType.KEYWORD,
+        "source": FieldType.KEYWORD,
+        "ingested_at": FieldType.DATETIME,
+    }
+)
+"""Fields of a chunk itself that a filter may name, beside `metadata.` ones."""
+
+
 class Quantization(StrEnum):
     """How the vectors that a search looks through are stored beside the originals.
 
@@ -108,6 +121,11 @@ class StoredForm:
     distance: str
     size: int | None
     unindexed: tuple[str, ...] = ()
+
+
+def usual_coarse(coarse: int | None, size: int) -> int | None:
+    """Return the operator's size of short vectors where full ones of `size` are longer, else None."""
+    return coarse if coarse is not None and coarse < size else None
 
 
 def require_name(name: str) -> str:

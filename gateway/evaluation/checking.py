@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from gateway.domain.collections import Quantization
+from gateway.domain.collections import Quantization, usual_coarse
 from gateway.embedding.profile import ModelProfile
 from gateway.errors import InvalidRequest
 from gateway.evaluation.calibrating import CALIBRATED, LEAST_HITS
@@ -103,16 +103,9 @@ def planned_runs(
             if size is None:
                 yield {**facts, **exact}
                 continue
-            coarse = {"coarse": _coarse(plan, size, settings.collections.coarse)}
+            coarse = {"coarse": plan.coarse or usual_coarse(settings.collections.coarse, size)}
             for kind in _kinds(plan, indexes=settings.store_kind != "memory"):
                 yield {**facts, "size": size, **kind, **coarse, **exact}
-
-
-def _coarse(plan: Plan, size: int, usual: int | None) -> int | None:
-    """Size of the short vectors of a new collection; `usual` is the operator's."""
-    if plan.coarse is not None:
-        return plan.coarse
-    return usual if usual is not None and usual < size else None
 
 
 def _kinds(plan: Plan, *, indexes: bool) -> list[Facts]:

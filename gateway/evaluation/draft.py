@@ -10,7 +10,7 @@ from typing import Any, Final
 from gateway.domain.documents import StoredChunk
 from gateway.errors import ConfigurationError, InvalidGoldenSet, InvalidRequest
 from gateway.evaluation.drafted import HEADER, QRELS, read_drafted
-from gateway.evaluation.folders import try_to_write
+from gateway.evaluation.folders import replace_file, try_to_write
 from gateway.evaluation.members import CORPUS, GZIPPED, QUERIES, SPANS
 from gateway.evaluation.qrels import holds
 from gateway.evaluation.questions import gist, require_question
@@ -166,7 +166,7 @@ class Draft:
     def _write_manifest(self) -> None:
         now = {"collection": self.collection, "seed": self.seed}
         if now != self._manifest:
-            self._replace(MANIFEST, _json(now))
+            replace_file(self._folder / MANIFEST, [_json(now)])
             self._manifest = now
 
     def _end_line(self, name: str) -> None:
@@ -184,16 +184,8 @@ class Draft:
             self.make()
         others = [f"{each}\n" for each in self._lines(QUERIES) if not _is_of(key, each)]
         with self._writing():
-            self._replace(QUERIES, "".join([*others, line]))
+            replace_file(self._folder / QUERIES, [*others, line])
         self._unjudged.discard(key)
-
-    def _replace(self, name: str, text: str) -> None:
-        new = self._folder / f".{name}.new"
-        with new.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self._folder / name)
 
     def _record(self, name: str, text: str) -> None:
         if not self._made:

@@ -1,13 +1,11 @@
 """The files of an evaluation: report as JSON, Markdown and HTML, and a TREC run file of each run."""
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
-from secrets import token_hex
 from typing import Any, Final
 
 from gateway.errors import ConfigurationError
-from gateway.evaluation.folders import try_to_write
+from gateway.evaluation.folders import replace_file, try_to_write
 from gateway.evaluation.html import html_page
 from gateway.evaluation.markdown import markdown
 from gateway.evaluation.report_json import report_to_json
@@ -44,12 +42,12 @@ def write_report(report: Report, folder: Path) -> None:
     try:
         runs.mkdir(parents=True, exist_ok=True)
         for run in report.runs:
-            _write(runs / names[run.name], run_lines(run))
-        _write(folder / "report.md", [markdown(report)])
-        _write(folder / "report.html", [html_page(report)])
+            replace_file(runs / names[run.name], run_lines(run))
+        replace_file(folder / "report.md", [markdown(report)])
+        replace_file(folder / "report.html", [html_page(report)])
         for name in _earlier(folder) - {*names.values()}:
             (runs / name).unlink(missing_ok=True)
-        _write(folder / REPORT, [to_text(report)])
+        replace_file(folder / REPORT, [to_text(report)])
     except OSError as exc:
         raise ConfigurationError(f"cannot write into {str(folder)!r}: {exc}") from exc
 
@@ -66,16 +64,3 @@ def _earlier(folder: Path) -> set[str]:
         return {*file_names(run["name"] for run in data["runs"]).values()}
     except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
         return set()
-
-
-def _write(path: Path, parts: Iterable[str]) -> None:
-    """Write a file so that there is all of it, or what was there before."""
-    draft = path.with_name(f".{token_hex(16)}.new")
-    with draft.open("x", encoding="utf-8") as file:
-        try:
-            file.writelines(parts)
-            file.close()
-            draft.replace(path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise

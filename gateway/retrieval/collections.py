@@ -6,7 +6,13 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final, Literal
 
-from gateway.domain.collections import CollectionInfo, CollectionSpec, FieldType, require_space
+from gateway.domain.collections import (
+    CollectionInfo,
+    CollectionSpec,
+    FieldType,
+    require_space,
+    usual_coarse,
+)
 from gateway.domain.lexical import Lexical
 from gateway.embedding.embedder import Embedder
 from gateway.errors import CollectionNotFound
@@ -79,7 +85,6 @@ class Collections:
         """
         profile = self._embedder.profile
         full = self._size if size is None else profile.require_size(size)
-        usual = self._coarse if self._coarse is not None and self._coarse < full else None
         return CollectionSpec(
             name=name,
             profile=profile.name,
@@ -87,7 +92,9 @@ class Collections:
             size=full,
             filter_fields=filter_fields,
             lexical=self._weighing(lexical),
-            coarse=usual if coarse is None else profile.require_size(coarse, field="coarse"),
+            coarse=usual_coarse(self._coarse, full)
+            if coarse is None
+            else profile.require_size(coarse, field="coarse"),
         )
 
     async def create(

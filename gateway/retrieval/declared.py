@@ -8,20 +8,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from gateway.domain.collections import CollectionSpec, FieldType
+from gateway.domain.collections import CHUNK_FIELDS, CollectionSpec, FieldType
 from gateway.domain.search import And, Eq, Exists, Filter, FilterValue, In, Not, Or, Range
 from gateway.domain.times import parse_time
 from gateway.errors import InvalidFilter
-
-OWN: Final[Mapping[str, FieldType]] = {
-    "document_id": FieldType.KEYWORD,
-    "chunk_index": FieldType.INTEGER,
-    "content_hash": FieldType.KEYWORD,
-    "title": FieldType.KEYWORD,
-    "source": FieldType.KEYWORD,
-    "ingested_at": FieldType.DATETIME,
-}
-"""The fields of a chunk itself."""
 
 _METADATA: Final = "metadata."
 _SHOWN: Final = 60
@@ -45,7 +35,7 @@ def require_declared_fields(spec: CollectionSpec, where: Filter | None) -> None:
     """
     if where is None:
         return
-    kinds = OWN | {_METADATA + key: kind for key, kind in spec.filter_fields.items()}
+    kinds = dict(CHUNK_FIELDS) | {_METADATA + key: kind for key, kind in spec.filter_fields.items()}
     for place, leaf in _leaves(where, "filter"):
         kind = kinds.get(leaf.field)
         if kind is not None:

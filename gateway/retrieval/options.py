@@ -1,6 +1,6 @@
 """How a caller wants to search, and what of it a collection can serve."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from gateway.domain.collections import CollectionSpec, require_lexical
 from gateway.domain.search import RANK_CONSTANT, Filter, Fusion, FusionMethod
@@ -111,7 +111,9 @@ def query_of(
     spec: CollectionSpec, options: SearchOptions, rerank: Rerank | None, asks: tuple[Ask, ...]
 ) -> Query:
     """Return a search of one collection, checked against what the collection has."""
-    query = Query(
+    mode = mode_of(spec, options.mode)
+    fusion, warnings = _fusion(options.fusion, mode, several=len(asks) > 1)
+    return Query(
         collection=spec.name,
         asks=asks,
         space=spec.space,
@@ -120,9 +122,9 @@ def query_of(
         where=options.where,
         score_threshold=options.score_threshold,
         exact=options.exact,
-        mode=mode_of(spec, options.mode),
-        coarse=_coarse(spec, options),
-        fusion=options.fusion,
+        mode=mode,
+        coarse=_coarse(spec, options, mode),
+        fusion=fusion,
         candidates=options.candidates,
         rerank=rerank,
         mmr=options.mmr,
@@ -130,27 +132,23 @@ def query_of(
         neighbours=options.neighbours,
         explain=options.explain,
         task=options.task,
+        warnings=warnings,
     )
-    return replace(query, fusion=_fusion(query))
 
 
-def _fusion(query: Query) -> Fusion:
-    """Return how rankings are fused; what of it is not used is warned of.
+def _fusion(asked: Fusion, mode: Mode, *, several: bool) -> tuple[Fusion, list[str]]:
+    """Return how rankings are fused, and what to say of the parts that are not used.
 
     Several texts are fused by reciprocal ranks of equal weight, whatever fuses the halves of each.
     """
-    asked, several = query.fusion, len(query.asks) > 1
-    if query.mode is not Mode.HYBRID:
+    if mode is not Mode.HYBRID:
         used = Fusion(k=asked.k) if several else Fusion()
-        if asked != used:
-            parts = "method and weights of fusion are" if several else "fusion is"
-            query.warnings.append(
-                f"{parts} of hybrid searches, and not used in this one, which is {query.mode.value}"
-            )
-        return used
+        parts = "method and weights of fusion are" if several else "fusion is"
+        told = f"{parts} of hybrid searches, and not used in this one, which is {mode.value}"
+        return used, [told] if asked != used else []
     if asked.method is FusionMethod.DBSF and asked.k != RANK_CONSTANT and not several:
-        query.warnings.append("k of fusion is of ranks, and not used: dbsf fuses scores")
-    return asked
+        return asked, ["k of fusion is of ranks, and not used: dbsf fuses scores"]
+    return asked, []
 
 
 def mode_of(spec: CollectionSpec, asked: Mode) -> Mode:
@@ -166,9 +164,7 @@ def mode_of(spec: CollectionSpec, asked: Mode) -> Mode:
     return asked
 
 
-def rerank_of(
-    options: SearchOptions, reranker: Reranker | None, usual: Rerank | None
-) -> Rerank | None:
+def rerank_of(options: SearchOptions, reranker: Reranker | None, usual: Rerank) -> Rerank | None:
     """Return how to rerank, or that nothing is.
 
     Raises:
@@ -183,10 +179,10 @@ def rerank_of(
             field="rerank",
         )
     options.require_rerankable()
-    return options.rerank if isinstance(options.rerank, Rerank) else usual or Rerank()
+    return options.rerank if isinstance(options.rerank, Rerank) else usual
 
 
-def _coarse(spec: CollectionSpec, options: SearchOptions) -> float | None:
+def _coarse(spec: CollectionSpec, options: SearchOptions, mode: Mode) -> float | None:
     """Return the oversampling of a first pass over short vectors; None: there is no such pass."""
     asked = options.coarse
     sized = not isinstance(asked, bool) and asked is not None
@@ -205,19 +201,17 @@ def _coarse(spec: CollectionSpec, options: SearchOptions) -> float | None:
             field="coarse",
         )
     if sized or asked is True:
-        _require_short_used(spec, options)
-    if asked is False or spec.coarse is None or options.exact:
-        return None
-    if mode_of(spec, options.mode) is Mode.LEXICAL:
+        _require_short_used(options, mode)
+    if asked is False or spec.coarse is None or options.exact or mode is Mode.LEXICAL:
         return None
     return spec.tuning.coarse_oversampling
 
 
-def _require_short_used(spec: CollectionSpec, options: SearchOptions) -> None:
+def _require_short_used(options: SearchOptions, mode: Mode) -> None:
     """Refuse a first pass over short vectors in a search that makes none."""
     if options.exact:
         reason = "an exact search compares every full vector: leave `exact` or `coarse` out"
-    elif mode_of(spec, options.mode) is Mode.LEXICAL:
+    elif mode is Mode.LEXICAL:
         reason = "a search for words compares no vectors: leave `coarse` out, or take another mode"
     else:
         return

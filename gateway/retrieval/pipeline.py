@@ -18,7 +18,7 @@ from gateway.retrieval.declared import require_declared_fields
 from gateway.retrieval.explanation import Explanation, SearchResult, StageTrace
 from gateway.retrieval.options import SearchOptions, query_of, rerank_of
 from gateway.retrieval.probability import calibrated, narrowed
-from gateway.retrieval.query import RERANK, Ask, Mode, Query, Rerank, Stage
+from gateway.retrieval.query import RERANK, USUAL_RERANK, Ask, Mode, Query, Rerank, Stage
 from gateway.retrieval.retrieve import given_of, retrieve
 from gateway.retrieval.stages import diversify, group, page, rerank, surround
 from gateway.retrieval.wordless import wordless_warnings
@@ -37,7 +37,7 @@ class Retriever:
         collections: Collections,
         *,
         reranker: Reranker | None = None,
-        usual_rerank: Rerank | None = None,
+        usual_rerank: Rerank = USUAL_RERANK,
         sink: Sink = discard,
     ) -> None:
         self._embedder = embedder
@@ -45,18 +45,14 @@ class Retriever:
         self._store = store
         self._collections = collections
         self._reranker = reranker
-        self._usual = usual_rerank
+        self.usual_rerank: Final = usual_rerank
+        """How hits are read again where a search does not say it."""
         self._sink = sink
 
     @property
     def space(self) -> str:
         """Fingerprint of the space that is searched."""
         return self._embedder.space
-
-    @property
-    def usual_rerank(self) -> Rerank:
-        """How hits are read again where a search does not say it."""
-        return self._usual or Rerank()
 
     async def search(
         self, collection: str, text: str | Sequence[str], options: SearchOptions | None = None
@@ -125,7 +121,7 @@ class Retriever:
         self._query(spec, options, ())
 
     def _query(self, spec: CollectionSpec, options: SearchOptions, asks: tuple[Ask, ...]) -> Query:
-        reranks = rerank_of(options, self._reranker, self._usual)
+        reranks = rerank_of(options, self._reranker, self.usual_rerank)
         query = query_of(spec, options, reranks, asks)
         return narrowed(spec, query, options.probability_threshold, self._reranker)
 

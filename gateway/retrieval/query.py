@@ -40,6 +40,17 @@ class Rerank:
     candidates: int = 50
     on_failure: OnFailure = OnFailure.ERROR
 
+    def but(self, candidates: int | None, on_failure: OnFailure | None) -> "Rerank":
+        """Return the same with what is said instead; None says nothing."""
+        return Rerank(
+            self.candidates if candidates is None else candidates,
+            self.on_failure if on_failure is None else on_failure,
+        )
+
+
+USUAL_RERANK: Final = Rerank()
+"""How hits are read again unless it is said otherwise."""
+
 
 class GroupScore(StrEnum):
     """What a document is worth: its best chunk, or the sum over its chunks that were found."""

@@ -10,18 +10,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
+from gateway.domain.collections import CHUNK_FIELDS
 from gateway.domain.search import And, Eq, Exists, Filter, FilterValue, In, Not, Or, Range
 from gateway.domain.times import parse_time
 from gateway.errors import InvalidFilter
 
-TOP_FIELDS: Final = (
-    "document_id",
-    "chunk_index",
-    "content_hash",
-    "title",
-    "source",
-    "ingested_at",
-)
 EXACT_INT: Final = 2**53
 """Integers up to here are exact as float64."""
 MAX_CONDITIONS: Final = 4_096
@@ -130,11 +123,11 @@ def _check(where: Filter, depth: int) -> int:
 
 def _check_field(path: str) -> None:
     head, *rest = path.split(".")
-    good = head in TOP_FIELDS and not rest
+    good = head in CHUNK_FIELDS and not rest
     good = good or (head == "metadata" and bool(rest) and all(map(_KEY.fullmatch, rest)))
     if not good:
         raise InvalidFilter(
-            f"no field {path!r} to filter by; take one of {', '.join(TOP_FIELDS)} or "
+            f"no field {path!r} to filter by; take one of {', '.join(CHUNK_FIELDS)} or "
             "'metadata.<key>' (nested keys joined by dots)",
             field=path,
         )

@@ -13,6 +13,7 @@ from gateway.embedding.fingerprint import fingerprint
 from gateway.embedding.profile import ModelProfile
 from gateway.errors import ConfigurationError, InvalidRequest, UnknownTask
 from gateway.ingest.chunking import require_overlap
+from gateway.retrieval.query import OnFailure, Rerank
 from gateway.settings import Settings
 
 if TYPE_CHECKING:  # adapters are imported when they are used
@@ -38,6 +39,11 @@ def weighing(settings: Settings) -> Lexical:
         return Lexical(settings.collections.language)
     except InvalidRequest as exc:
         raise ConfigurationError(f"collections.language is not usable: {exc}") from exc
+
+
+def usual_rerank(settings: Settings) -> Rerank:
+    """How hits are read again where a search does not say it."""
+    return Rerank(settings.rerank.candidates, OnFailure(settings.rerank.on_failure))
 
 
 def require_consistent(settings: Settings) -> ModelProfile:

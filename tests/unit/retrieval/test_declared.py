@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from gateway.domain.collections import CollectionSpec, FieldType
+from gateway.domain.collections import CHUNK_FIELDS, CollectionSpec, FieldType
 from gateway.domain.search import And, Eq, Exists, Filter, In, Not, Or, Range
 from gateway.errors import InvalidFilter
-from gateway.retrieval.declared import OWN, require_declared_fields
-from gateway.vectorstores.filters import TOP_FIELDS, matches, require_filter
+from gateway.retrieval.declared import require_declared_fields
+from gateway.vectorstores.filters import matches, require_filter
+from gateway.vectorstores.payload import to_payload
 from gateway.vectorstores.schema import require_declared
-from tests.contract.stores import FIELDS, LOOSE, TIMES, WANTED
+from tests.contract.stores import FIELDS, LOOSE, TIMES, WANTED, made
 
 SPEC = CollectionSpec("docs", "tiny", "space-1", 16, FIELDS)
 
@@ -81,15 +82,18 @@ def test_values_of_the_type_pass(where: Filter | None) -> None:
 
 
 def test_the_fields_of_a_chunk_are_those_of_the_stores() -> None:
-    assert tuple(OWN) == TOP_FIELDS
+    stored = to_payload(made(title="A title", source="here"))
+    for field, kind in CHUNK_FIELDS.items():
+        assert isinstance(stored[field], int if kind is FieldType.INTEGER else str), field
+        assert require_filter(Exists(field)) == Exists(field)
 
 
 def payload(key: str, value: Any) -> Mapping[str, Any] | None:
     """What a chunk with this value is stored as; None: the stores refuse it."""
     if key == "ingested_at":  # written by the gateway, never by a caller
         return {key: value} if value in TIMES else None
-    if key in OWN:
-        wanted = int if OWN[key] is FieldType.INTEGER else str
+    if key in CHUNK_FIELDS:
+        wanted = int if CHUNK_FIELDS[key] is FieldType.INTEGER else str
         return {key: value} if type(value) is wanted else None
     metadata: dict[str, Any] = {"deep": {"year": value}} if key == "deep.year" else {key: value}
     try:
@@ -101,7 +105,7 @@ def payload(key: str, value: Any) -> Mapping[str, Any] | None:
 
 def test_nothing_is_refused_that_matches_a_stored_value() -> None:
     """The stores' own rules say what may be stored and what matches: held against all pairs."""
-    fields = [*OWN, *(f"metadata.{key}" for key in FIELDS)]
+    fields = [*CHUNK_FIELDS, *(f"metadata.{key}" for key in FIELDS)]
     passed = 0
     for field in fields:
         stored = [

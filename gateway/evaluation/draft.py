@@ -146,9 +146,8 @@ class Draft:
             return
         names = {path.name for path in self._folder.iterdir() if not path.name.startswith(".")}
         other = sorted(names - _OURS)
-        if (
-            self._folder / QRELS
-        ).exists():  # a draft with files of its user, unless it is a whole set
+        if (self._folder / QRELS).exists():
+            # a draft with files of its user, unless it is a whole set
             other = [name for name in other if name.startswith(CORPUS) or name.endswith(GZIPPED)]
         if other:
             raise ValueError(f"it holds {other[0]!r}")

@@ -451,6 +451,16 @@ def first_by(run: Searched, coarse: int) -> Searched:
     return replace(run, configuration=replace(run.configuration, coarse=coarse))
 
 
+def write_pairs(folder: Path, *, documents: str, queries: str) -> None:
+    """Write a set of 20 documents with a query each; their numbers go into the texts."""
+    write_set(
+        folder,
+        documents={f"d{number}": documents.format(number) for number in range(20)},
+        queries={f"q{number}": queries.format(number) for number in range(20)},
+        qrels=[(f"q{number}", f"d{number}", "1") for number in range(20)],
+    )
+
+
 def write_baselines(shell: Shell) -> None:
     """Reports of the little set: by dense search, by every mode, quantised, and of another set."""
     golden = GoldenSet.load(shell.home / "little")
@@ -534,10 +544,7 @@ def test_a_budget_that_nothing_fits_is_told_with_the_smallest(ran: Run) -> None:
 def test_calibrations_say_which_run_they_are_of_and_where_they_are_kept(
     shell: Shell, ran: Run
 ) -> None:
-    asked = {f"q{number}": f"otters {number}" for number in range(20)}
-    documents = {f"d{number}": f"otters {number}" for number in range(20)}
-    qrels = [(query, query.replace("q", "d"), "1") for query in asked]
-    write_set(shell.home / "many", queries=asked, documents=documents, qrels=qrels)
+    write_pairs(shell.home / "many", documents="otters {}", queries="otters {}")
     arguments = ("--stages", "dense", "--calibrate")
     done = ran("eval", "many", *arguments, "--size", "128", "--size", "256")
     assert done.code == 0, done.err
@@ -549,10 +556,7 @@ def test_calibrations_say_which_run_they_are_of_and_where_they_are_kept(
 def test_searches_tell_probabilities_once_a_collection_is_calibrated(
     shell: Shell, ran: Run
 ) -> None:
-    documents = {f"d{number}": f"otters {number}" for number in range(20)}
-    queries = {f"q{number}": f"otters {number}" for number in range(20)}
-    qrels = [(query, query.replace("q", "d"), "1") for query in queries]
-    write_set(shell.home / "many", queries=queries, documents=documents, qrels=qrels)
+    write_pairs(shell.home / "many", documents="otters {}", queries="otters {}")
     mine = ("-c", "mine", "--set", "store=edge")
     assert ran("ingest", "many/corpus.jsonl", *mine).code == 0
     searching = ("search", "otters 7", *mine, "--mode", "dense", "--json")
@@ -568,10 +572,7 @@ def test_a_stage_without_enough_hits_costs_the_others_no_calibration(
     shell: Shell, ran: Run
 ) -> None:
     """Each query has a word of one document alone, so words find too little, and vectors enough."""
-    documents = {f"d{number}": f"word{number} stands alone" for number in range(20)}
-    queries = {f"q{number}": f"word{number}" for number in range(20)}
-    qrels = [(query, query.replace("q", "d"), "1") for query in queries]
-    write_set(shell.home / "rare", queries=queries, documents=documents, qrels=qrels)
+    write_pairs(shell.home / "rare", documents="word{} stands alone", queries="word{}")
     done = ran("eval", "rare", "--stages", "lexical,dense", "--calibrate", "--json")
     assert done.code == 2
     assert [one["run"] for one in done.json["calibrations"]] == ["dense"]

@@ -21,6 +21,7 @@ from tests.support.tiny_cross import (
     build_tiny_cross_encoder,
     build_tiny_modular_reranker,
 )
+from tests.support.tiny_gemma import digests
 
 pytestmark = pytest.mark.anyio
 
@@ -69,6 +70,16 @@ async def test_many_long_texts_are_read_in_passes_of_bounded_size(
     assert max(len(one) for one in passes if long in one) == 64  # of 64 tokens: 4,096 in all
     assert found[0::2] == pytest.approx([found[0]] * 100, abs=1e-4)
     assert found[1::2] == pytest.approx([found[1]] * 100, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [build_tiny_cross_encoder, build_tiny_modular_reranker, build_tiny_causal_reranker],
+)
+def test_two_builds_of_a_tiny_reranker_are_equal(
+    build: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    assert digests(build(tmp_path / "one")) == digests(build(tmp_path / "two"))
 
 
 async def test_a_classifier_of_several_labels_is_no_reranker(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import time
 from dataclasses import replace
 from typing import Any, cast
@@ -31,6 +30,7 @@ from gateway.vectorstores.qdrant import QdrantStore
 from gateway.vectorstores.qdrant_errors import shown_address
 from gateway.vectorstores.schema import spec_to_json
 from tests.contract.stores import SPEC, made
+from tests.support.ports import free_port
 from tests.unit.vectorstores.qdrant_stub import Answer, grpc_stub, http_stub
 
 pytestmark = pytest.mark.anyio
@@ -46,12 +46,6 @@ async def info_of_docs(**changes: Any) -> dict[str, Any]:
     info["config"]["metadata"] = spec_to_json(SPEC)
     await client.close()
     return {**info, **changes}
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.mark.parametrize(

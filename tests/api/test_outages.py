@@ -47,7 +47,7 @@ def settings_of(*urls: str) -> Settings:
     tei: dict[str, Any] = {
         "urls": list(urls),
         "timeout_seconds": 2,
-        "connect_timeout_seconds": 0.5,
+        "connect_timeout_seconds": 2,
         "verify_goldens": False,  # the stubs make up their vectors
     }
     layer: dict[str, Any] = {"store": "memory", "tei": tei, "ingest": {"chunk_tokens": 32}}

@@ -102,7 +102,7 @@ def test_real_servers_that_are_not_there_are_named_and_503() -> None:
         closed = f"http://127.0.0.1:{sock.getsockname()[1]}"
     settings = load_settings(
         {
-            "tei": {"urls": [closed], "connect_timeout_seconds": 0.2, "timeout_seconds": 1},
+            "tei": {"urls": [closed], "connect_timeout_seconds": 1, "timeout_seconds": 1},
             "qdrant": {"url": closed, "grpc_port": None},
         },
         environ={},

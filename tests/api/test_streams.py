@@ -95,14 +95,14 @@ def test_a_stream_over_the_limit_keeps_what_came_before() -> None:
 
 
 def test_a_stream_that_stops_coming_is_reported_with_the_next_line() -> None:
-    settings = settings_of(request_timeout_seconds=0.5)
+    settings = settings_of(request_timeout_seconds=1.5)
     with live(fake_app(settings)) as url, httpx.Client(timeout=30) as client:
         path = f"{url}/api/v1/collections/a"
         client.put(path, json={})
 
         def pieces() -> Iterator[bytes]:
             yield line(1) + line(2) + line(3)[:10]
-            time.sleep(3)
+            time.sleep(5)
             yield line(3)[10:]
 
         response = client.post(f"{path}/documents", content=pieces(), headers=HEADERS)
@@ -114,14 +114,14 @@ def test_a_stream_that_stops_coming_is_reported_with_the_next_line() -> None:
 
 
 def test_a_slow_stream_may_last_longer_than_the_deadline() -> None:
-    settings = settings_of(request_timeout_seconds=0.6)
+    settings = settings_of(request_timeout_seconds=1.5)
     with live(fake_app(settings)) as url, httpx.Client(timeout=30) as client:
         path = f"{url}/api/v1/collections/a"
         client.put(path, json={})
 
         def pieces() -> Iterator[bytes]:
             for i in range(6):
-                time.sleep(0.25)
+                time.sleep(0.4)
                 yield line(i)
 
         response = client.post(f"{path}/documents", content=pieces(), headers=HEADERS)
@@ -167,7 +167,7 @@ def test_a_stopping_server_answers_an_open_stream_with_its_report() -> None:
     with live(app) as url:
         sender = threading.Thread(target=send, args=(url,))
         sender.start()
-        time.sleep(0.5)
+        wait_until_begun(url)
         releaser = threading.Timer(3.5, stop.set)
         releaser.start()
     sender.join(20)
@@ -177,6 +177,14 @@ def test_a_stopping_server_answers_an_open_stream_with_its_report() -> None:
     assert "retry-after" in response.headers
     assert "from line 3" in response.json()["detail"]
     assert response.json()["report"]["added"] == 2
+
+
+def wait_until_begun(url: str) -> None:
+    """Return once the server reads a stream that makes its collection."""
+    deadline = time.monotonic() + 20
+    while httpx.get(f"{url}/api/v1/collections/a").status_code != 200:
+        assert time.monotonic() < deadline, "the stream never began"
+        time.sleep(0.05)
 
 
 def test_a_stream_that_can_finish_is_finished_while_the_server_stops() -> None:
@@ -194,7 +202,7 @@ def test_a_stream_that_can_finish_is_finished_while_the_server_stops() -> None:
     with live(fake_app(settings_of(shutdown_seconds=10))) as url:
         sender = threading.Thread(target=send, args=(url,))
         sender.start()
-        time.sleep(0.4)
+        wait_until_begun(url)
     sender.join(20)
     assert found[0].status_code == 200
     assert found[0].json()["added"] == 5

@@ -269,8 +269,11 @@ async def test_permits_are_counted_per_input_and_refused_or_awaited_by_version(
     """Before 1.9.0 a batch waits for its permits and a single input does not."""
     overloaded = {"error": "Model is overloaded", "error_type": "Overloaded"}
     with TEIStub(version, encoder=FakeEncoder(), max_concurrent_requests=3) as stub:
-        stub.fail("slow", seconds=0.5)
-        async with httpx.AsyncClient(base_url=stub.url) as client, asyncio.TaskGroup() as group:
+        stub.fail("slow", seconds=1.5)
+        async with (
+            httpx.AsyncClient(base_url=stub.url, timeout=30) as client,
+            asyncio.TaskGroup() as group,
+        ):
             first = group.create_task(client.post("/embed", json={"inputs": ["a", "b", "c"]}))
             await in_flight(stub, 3)
             batch = group.create_task(client.post("/embed", json={"inputs": ["d", "e"]}))

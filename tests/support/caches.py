@@ -17,6 +17,7 @@ from gateway.encoders.caches.guard import GuardedCache
 from gateway.encoders.caches.memory import MemoryCache
 from gateway.encoders.caches.port import Cache
 from gateway.encoders.caches.valkey import ValkeyCache
+from tests.support.ports import free_port
 
 KINDS = ("memory", "disk", "valkey", "guarded")
 STARTING_SECONDS = 20.0
@@ -58,7 +59,7 @@ def valkey_server(*options: str, port: int | None = None) -> Generator[ValkeySer
     if binary is None:
         pytest.skip("needs valkey-server or redis-server: apt-get install redis-server")
     pytest.importorskip("redis", reason="needs the extra `valkey`")
-    port = port or _free_port()
+    port = port or free_port()
     only_here = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
@@ -70,12 +71,6 @@ def valkey_server(*options: str, port: int | None = None) -> Generator[ValkeySer
         finally:
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _await_port(port: int) -> None:

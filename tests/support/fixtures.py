@@ -5,13 +5,14 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # Models come from folders here: a hub that is asked by mistake must fail at once. Read at import.
 os.environ["HF_HUB_OFFLINE"] = "1"  # noqa: TID251
 
 # A shared machine pauses now and then; that is no failure of what is tested.
-settings.register_profile("gateway", deadline=None)
+_PAUSES = [HealthCheck.too_slow]
+settings.register_profile("gateway", deadline=None, suppress_health_check=_PAUSES)
 settings.load_profile("gateway")
 
 

@@ -7,7 +7,6 @@ with ModelServer("--encoder", "fake", "--faults", "429:0.05") as server:
 """
 
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from types import TracebackType
 from typing import IO, Self
 
 import httpx
+
+from tests.support.ports import free_port
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 40.0
@@ -106,11 +107,6 @@ class ModelServer:
         code = self.running.wait(STOP_SECONDS)
         _pipe(self.running).close()
         return code
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _pipe(process: subprocess.Popen[str]) -> IO[str]:

@@ -24,6 +24,7 @@ import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from gateway.domain.vectors import Matrix
+from tests.support.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,7 @@ class OpenAIStub:
         self._lock = Lock()
         self._tokenizer = words()
         self._server: _Server | None = None
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
 
     @property
     def url(self) -> str:

@@ -32,6 +32,7 @@ from gateway.modelserver.server import ResettableProtocol, listen
 from gateway.modelserver.service import Service
 from gateway.modelserver.tokens import pattern_tokens, real_tokens
 from gateway.ports import Encoder
+from tests.support.ports import free_port
 
 STOP_SECONDS = 10.0
 ACCEPTING_TURNS = 10
@@ -62,7 +63,7 @@ class TEIStub:
         """
         self.contract = Contract(version=contract, **options)
         self.host = host
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self._encoder = encoder
         self._tokenizer = tokenizer
         self._reranker = reranker
@@ -182,8 +183,3 @@ async def hashed_rows(texts: Sequence[str], size: int = 768) -> Rows:
         source = np.random.default_rng(int.from_bytes(digest, "little"))
         row[:] = source.standard_normal(size, np.float32)
     return rows
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

@@ -81,7 +81,7 @@ async def test_an_answer_without_a_message_is_a_fault() -> None:
 async def test_a_server_that_is_away_is_named_within_the_deadline() -> None:
     with ChatStub() as stub:
         url = stub.url
-    generator = OpenAIGenerator(url, "tiny-chat", timeout_seconds=0.5)
+    generator = OpenAIGenerator(url, "tiny-chat", timeout_seconds=1.0)
     with pytest.raises(UpstreamUnavailable, match="the language model at http://127"):
         await generator.complete("x")
     await generator.aclose()

@@ -204,8 +204,8 @@ async def test_the_replica_with_fewer_inputs_in_flight_is_chosen() -> None:
         return encode
 
     with (
-        TEIStub(latency=0.1, encoder=noting(seen[0])) as one,
-        TEIStub(latency=0.1, encoder=noting(seen[1])) as two,
+        TEIStub(latency=0.5, encoder=noting(seen[0])) as one,
+        TEIStub(latency=0.5, encoder=noting(seen[1])) as two,
     ):
         async with encoder_of(one, two) as encoder:
             await asyncio.gather(*(encoder.encode([f"text {n}"]) for n in range(10)))

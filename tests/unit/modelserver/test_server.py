@@ -23,7 +23,13 @@ async def slow_rows(texts: Sequence[str]) -> Rows:
 
 @pytest.mark.anyio
 async def test_concurrent_single_requests_share_forward_passes() -> None:
-    with TEIStub(encoder=slow_rows) as stub:
+    async def rows_when_all_came(texts: Sequence[str]) -> Rows:
+        async with asyncio.timeout(60):
+            while stub.log.accepted < 64:  # noqa: ASYNC110  they come by other connections
+                await asyncio.sleep(0.005)
+        return await hashed_rows(texts)
+
+    with TEIStub(encoder=rows_when_all_came) as stub:
         async with httpx.AsyncClient(base_url=stub.url, timeout=60) as client:
             sent = [client.post("/embed", json={"inputs": f"text {n}"}) for n in range(64)]
             answers = await asyncio.gather(*sent)
@@ -75,13 +81,15 @@ def test_a_model_that_stays_broken_is_unhealthy() -> None:
 
 @pytest.mark.anyio
 async def test_a_caller_that_hangs_up_gives_its_permits_back_and_costs_no_pass() -> None:
-    with TEIStub(encoder=slow_rows, max_concurrent_requests=8, latency=0.2) as stub:
-        async with httpx.AsyncClient(base_url=stub.url) as client:
+    with TEIStub(encoder=slow_rows, max_concurrent_requests=8) as stub:
+        stub.fail("slow", seconds=20.0)
+        hurried = httpx.Timeout(30, read=0.3)
+        async with httpx.AsyncClient(base_url=stub.url, timeout=30) as client:
             with pytest.raises(httpx.ReadTimeout):
-                await client.post("/embed", json={"inputs": ["a"] * 8}, timeout=0.1)
+                await client.post("/embed", json={"inputs": ["a"] * 8}, timeout=hurried)
             statuses = [429]
             while statuses[-1] == 429 and len(statuses) < 100:
-                answer = await client.post("/embed", json={"inputs": ["b"] * 8}, timeout=30)
+                answer = await client.post("/embed", json={"inputs": ["b"] * 8})
                 statuses.append(answer.status_code)
         assert statuses[-1] == 200
         assert stub.log.computed == 8

@@ -1,6 +1,5 @@
 """A line and its repetitions say whom they speak to: TEI, or whatever was put in its place."""
 
-import socket
 from collections.abc import Mapping
 from contextlib import aclosing
 
@@ -17,6 +16,7 @@ from gateway.errors import (
 from gateway.events import Event, UpstreamCalled, UpstreamRetried
 from gateway.tei.line import TEI, Limits, Line, Speaks, require_url
 from gateway.tei.retry import Clock, Patience, patiently
+from tests.support.ports import free_port
 from tests.support.tei_stub import TEIStub
 
 pytestmark = pytest.mark.anyio
@@ -28,11 +28,6 @@ def refused(where: str, status: int, body: bytes, headers: Mapping[str, str]) ->
 
 
 OTHER = Speaks("other", "the other server", refused)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize(("speaks", "name"), [(TEI, "TEI"), (OTHER, "the other server")])

@@ -128,11 +128,11 @@ async def test_a_lasting_failure_ends_at_the_deadline_with_advice(
     kind: FaultKind, expected: type[UpstreamError]
 ) -> None:
     with TEIStub() as stub:
-        async with pool_of(stub, limits=Limits(timeout_seconds=0.5)) as pool:
+        async with pool_of(stub, limits=Limits(timeout_seconds=1.0)) as pool:
             await pool.replica.meet()
             stub.fail(kind, times=None)
             with pytest.raises(expected, match=stub.url) as caught:
-                async with asyncio.timeout(2.0):
+                async with asyncio.timeout(20):
                     await pool.embed(["a"])
     assert type(caught.value) is expected
     assert caught.value.service == "tei"
@@ -211,9 +211,9 @@ async def test_a_broken_vector_is_named_and_the_rest_is_kept(kind: FaultKind) ->
 
 async def test_a_silent_server_is_a_timeout_and_not_asked_again() -> None:
     with TEIStub() as stub:
-        async with pool_of(stub, limits=Limits(timeout_seconds=0.2)) as pool:
+        async with pool_of(stub, limits=Limits(timeout_seconds=1.0)) as pool:
             await pool.replica.meet()
-            stub.fail("slow", seconds=1.0)
+            stub.fail("slow", seconds=10.0)
             asked = len(stub.log.paths)
             with pytest.raises(UpstreamTimeout, match="silent") as caught:
                 await pool.embed(["a"])
@@ -354,7 +354,7 @@ async def test_a_right_server_that_took_over_in_silence_is_asked_again() -> None
 async def test_a_server_that_was_never_there_is_reported_at_once_and_used_when_it_comes() -> None:
     stub = TEIStub()
     async with pool_of(stub, limits=Limits(timeout_seconds=30.0)) as pool:
-        async with asyncio.timeout(2.0):
+        async with asyncio.timeout(10):
             with pytest.raises(UpstreamUnavailable, match=stub.url):
                 await pool.embed(["a"])
         with stub:
@@ -363,7 +363,7 @@ async def test_a_server_that_was_never_there_is_reported_at_once_and_used_when_i
 
 async def test_a_restart_is_waited_for_and_a_lasting_absence_is_then_told_at_once() -> None:
     stub = TEIStub()
-    async with pool_of(stub, limits=Limits(timeout_seconds=3.0)) as pool:
+    async with pool_of(stub, limits=Limits(timeout_seconds=4.0)) as pool:
         with stub:
             await pool.embed(["a"])
 
@@ -376,7 +376,7 @@ async def test_a_restart_is_waited_for_and_a_lasting_absence_is_then_told_at_onc
         stub.__exit__(None, None, None)
         with pytest.raises(UpstreamUnavailable):
             await pool.embed(["a"])
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(3.0):
             with pytest.raises(UpstreamUnavailable):
                 await pool.embed(["a"])
 
@@ -392,9 +392,10 @@ async def test_a_cancelled_call_gives_its_inputs_back() -> None:
     with TEIStub() as stub:
         async with pool_of(stub) as pool:
             await pool.replica.meet()
-            stub.fail("slow", seconds=0.5)
+            stub.fail("slow", seconds=2.0)
+            asked = len(stub.log.requests)
             call = asyncio.create_task(pool.embed(["a", "b"]))
-            await asyncio.sleep(0.1)
+            await eventually(lambda: len(stub.log.requests) > asked)
             assert pool.replica.window.load == 2
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
@@ -405,13 +406,13 @@ async def test_a_cancelled_call_gives_its_inputs_back() -> None:
 
 async def test_health_tells_ok_busy_and_down() -> None:
     with TEIStub() as stub:
-        async with pool_of(stub, limits=Limits(timeout_seconds=0.3)) as pool:
+        async with pool_of(stub, limits=Limits(timeout_seconds=1.0)) as pool:
             assert await pool.replica.client.health() == "ok"
-            stub.fail("slow", path="/health", seconds=0.4)
+            stub.fail("slow", path="/health", seconds=3.0)
             with pytest.raises(UpstreamTimeout, match="health"):
                 await pool.replica.client.health()
             await pool.embed(["a"])
-            stub.fail("slow", path="/health", seconds=0.4)
+            stub.fail("slow", path="/health", seconds=3.0)
             assert await pool.replica.client.health() == "busy"
             stub.fail("unhealthy", path="/health")
             with pytest.raises(UpstreamUnavailable):
@@ -444,9 +445,9 @@ async def unit_rows_without_poison(texts: Sequence[str]) -> Matrix:
 async def test_every_failure_is_one_of_our_errors() -> None:
     kinds: list[FaultKind] = ["overloaded", "reset", "half-body", "not-json", "tokenizer", "slow"]
     with TEIStub() as stub:
-        async with pool_of(stub, limits=Limits(timeout_seconds=0.15)) as pool:
+        async with pool_of(stub, limits=Limits(timeout_seconds=0.75)) as pool:
             for kind in kinds:
-                stub.fail(kind, times=None)
+                stub.fail(kind, times=None, seconds=3.0)
                 with pytest.raises(GatewayError):
                     await pool.embed(["a"] * 40)
                 stub.heal()

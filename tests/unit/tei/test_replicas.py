@@ -178,9 +178,10 @@ async def test_a_server_that_others_fill_gets_what_fits(version: str) -> None:
     with TEIStub(version, max_concurrent_requests=10) as stub:
         async with pool_of(stub, events=events) as pool, pool_of(stub) as other:
             await pool.replica.meet()
-            stub.fail("slow", times=8, seconds=1.0)
+            await other.replica.meet()
+            stub.fail("slow", times=8, seconds=2.0)
             crowd = [asyncio.create_task(other.embed([f"crowd {n}"])) for n in range(8)]
-            await asyncio.sleep(0.3)
+            await eventually(lambda: stub.most_inputs_in_flight == 8)
             texts = TEXTS[:9]
             rows, _ = await pool.embed(texts)
             assert not all(task.done() for task in crowd) or version == "1.8.3"
@@ -191,14 +192,16 @@ async def test_a_server_that_others_fill_gets_what_fits(version: str) -> None:
 async def test_a_full_server_is_flow_control_until_the_deadline() -> None:
     events: list[Event] = []
     with TEIStub() as stub:
-        async with pool_of(stub, events=events, limits=Limits(timeout_seconds=1.5)) as pool:
+        async with pool_of(stub, events=events, limits=Limits(timeout_seconds=30.0)) as pool:
             await pool.replica.meet()
             stub.fail("overloaded", times=12)
             rows, _ = await pool.embed(TEXTS[:64], Lane.INGEST)
             assert rows.tobytes() == (await unit_rows(TEXTS[:64])).tobytes()
-            sizes = [event.inputs for event in events if isinstance(event, WindowChanged)]
-            assert sizes[0] == 512
-            assert min(sizes) < 512
+        sizes = [event.inputs for event in events if isinstance(event, WindowChanged)]
+        assert sizes[0] == 512
+        assert min(sizes) < 512
+        async with pool_of(stub, limits=Limits(timeout_seconds=1.5)) as pool:
+            await pool.replica.meet()
             stub.fail("overloaded", times=None)
             with pytest.raises(UpstreamOverloaded) as caught:
                 await pool.embed(["a", "b"])
@@ -209,8 +212,9 @@ async def test_a_query_passes_an_ingest_that_fills_the_server() -> None:
     with TEIStub(latency=0.05, max_concurrent_requests=64, max_client_batch_size=8) as stub:
         async with pool_of(stub) as pool:
             await pool.replica.meet()
-            ingest = asyncio.create_task(pool.embed(TEXTS * 4, Lane.INGEST))
-            await asyncio.sleep(0.2)
+            asked = len(stub.log.requests)
+            ingest = asyncio.create_task(pool.embed(TEXTS * 8, Lane.INGEST))
+            await eventually(lambda: len(stub.log.requests) > asked + 4)
             before = len(stub.log.requests)
             await pool.embed(["a query"], Lane.QUERY)
             passed = len(stub.log.requests) - before
@@ -241,11 +245,12 @@ async def test_a_late_query_is_asked_of_a_second_replica_and_the_first_answer_co
                 await pool.embed([f"warm {number}"])
             events.clear()
             one.fail("slow", times=None, seconds=1.0)
-            for number in range(8):
+            for number in range(100):  # chance says who is asked, and a second question is earned
                 rows, _ = await pool.embed([f"text {number}"])
                 assert rows.tobytes() == (await unit_rows([f"text {number}"])).tobytes()
-    hedged = [event for event in events if isinstance(event, Hedged)]
-    assert any(event.won for event in hedged)
+                if any(isinstance(event, Hedged) and event.won for event in events):
+                    return
+    pytest.fail("no second replica answered first")
 
 
 async def test_an_ingest_is_never_hedged() -> None:

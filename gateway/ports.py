@@ -265,7 +265,7 @@ class VectorStore(Protocol):
         ...
 
     async def query(self, name: str, query: StoreQuery) -> list[Hit]:
-        """Best chunks in one round trip: highest score first, ties by id (`domain.search.ranked`).
+        """Best chunks in one round trip: highest score first, ties by id (`domain.order.ranked`).
 
         Hits of a `HybridQuery` carry what its dense and its lexical half thought of them.
 

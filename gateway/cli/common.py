@@ -19,13 +19,21 @@ from rich.console import Console
 
 from gateway.bootstrap import Runtime, open_runtime
 from gateway.cli._ending import Interrupted, handle_at_once
-from gateway.errors import ConfigurationError, GatewayError, InvalidRequest
+from gateway.errors import (
+    ConfigurationError,
+    Conflict,
+    GatewayError,
+    InvalidRequest,
+    NotFound,
+    Unauthorized,
+)
 from gateway.observability.logs import configure_logs
 from gateway.settings import Layer, Settings, load_settings
 
 FAILED = 1
 ASKED_WRONGLY = 2
 INTERRUPTED = 130
+_ONES_OWN = (InvalidRequest, NotFound, Conflict, Unauthorized, ConfigurationError)
 
 T = TypeVar("T")
 
@@ -199,11 +207,13 @@ def _streams() -> list[TextIO]:
 
 
 def fail(exc: GatewayError) -> NoReturn:
-    """Print an error, to whoever still reads it, and leave: 2 where one must mend it, else 1."""
+    """Print an error, to whoever still reads it, and leave: 2 where one must mend it, else 1.
+
+    What HTTP answers with 4xx is one's own to mend; a server that is down is not.
+    """
     with suppress(ConfigurationError), printing():
         print_error(exc)
-    wrong = isinstance(exc, InvalidRequest | ConfigurationError)
-    raise typer.Exit(ASKED_WRONGLY if wrong else FAILED) from None
+    raise typer.Exit(ASKED_WRONGLY if isinstance(exc, _ONES_OWN) else FAILED) from None
 
 
 def _interrupted(left: str, code: int) -> NoReturn:

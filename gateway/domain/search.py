@@ -1,6 +1,5 @@
 """What can be asked of a collection: filters, queries, hits. No vendor type in sight."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -241,8 +240,3 @@ class Hit:
     vector: Vector | None = field(default=None, compare=False)
     probability: float | None = field(default=None, compare=False)
     neighbours: tuple[Chunk, ...] = field(default=(), compare=False)
-
-
-def ranked(hits: Iterable[Hit]) -> list[Hit]:
-    """Order hits by score, highest first, ties by id: engines break ties each in their own way."""
-    return sorted(hits, key=lambda hit: (-hit.score, hit.id.int))

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from gateway.domain.fusion import fuse_equals
+from gateway.domain.order import ranked
 from gateway.domain.search import (
     DenseQuery,
     Hit,
@@ -16,7 +17,6 @@ from gateway.domain.search import (
     Pass,
     StageScore,
     StoreQuery,
-    ranked,
 )
 from gateway.errors import InvalidRequest
 from gateway.ports import VectorStore

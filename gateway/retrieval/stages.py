@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Final
 
 import numpy as np
 
 from gateway.domain.documents import Chunk, chunk_id
 from gateway.domain.mmr import mmr, scaled
-from gateway.domain.search import Hit, ranked
+from gateway.domain.order import settle
+from gateway.domain.search import Hit
 from gateway.errors import GatewayError
 from gateway.ports import Reranker, VectorStore
 from gateway.retrieval.query import RERANK, GroupScore, Mode, OnFailure, Query, Stage, noted
@@ -29,24 +29,29 @@ def rerank(reranker: Reranker) -> Stage:
         if query.rerank is None or not hits:
             return hits
         before, parts = _parts(query, hits)
-        pool = [hit for part in parts for hit in part]
-        if not pool:
-            return []
+        text = query.asks[0].text
         try:
-            scores = await reranker.rerank(query.asks[0].text, [_passage(hit) for hit in pool])
+            # each part by itself: what else is in a batch changes the last digits of a score
+            ordered = await asyncio.gather(
+                *(_reranked(reranker, text, part) for part in parts if part)
+            )
         except GatewayError as exc:
             if query.rerank.on_failure is OnFailure.ERROR:
                 raise
             query.skipped.add(RERANK)
             query.warnings.append(_skipped(query, exc))
             return hits
-        scored = iter([replace(hit, score=s) for hit, s in zip(pool, scores, strict=True)])
-        ordered = [hit for part in parts for hit in ranked(islice(scored, len(part)))]
         least = query.score_threshold
-        kept = [hit for hit in ordered if least is None or hit.score >= least]
+        kept = [hit for part in ordered for hit in part if least is None or hit.score >= least]
         return noted(RERANK, [*before, *kept])
 
     return stage
+
+
+async def _reranked(reranker: Reranker, text: str, part: Sequence[Hit]) -> list[Hit]:
+    """Return one part with the scores, and in the order, of a cross-encoder."""
+    scores = await reranker.rerank(text, [_passage(hit) for hit in part])
+    return settle(replace(hit, score=score) for hit, score in zip(part, scores, strict=True))
 
 
 def _skipped(query: Query, error: GatewayError) -> str:

@@ -16,6 +16,7 @@ import qdrant_edge as qe
 
 from gateway.domain.fusion import fuse
 from gateway.domain.lexical import Lexical
+from gateway.domain.order import settled
 from gateway.domain.search import Fusion, FusionMethod, Pass
 from gateway.domain.vectors import shorten
 from gateway.vectorstores.bm25 import SPARSE_NAME, query_vector
@@ -31,7 +32,6 @@ from gateway.vectorstores.ranking import (
     SLACK,
     FirstPass,
     halves_of,
-    settled,
 )
 
 Score = tuple[str, float, int]

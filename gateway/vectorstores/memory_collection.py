@@ -10,6 +10,7 @@ import numpy as np
 from gateway.domain.collections import CollectionSpec
 from gateway.domain.documents import StoredChunk
 from gateway.domain.lexical import Lexical
+from gateway.domain.order import SCORE_STEP, settle
 from gateway.domain.search import (
     DenseQuery,
     Filter,
@@ -27,11 +28,9 @@ from gateway.vectorstores.ranking import (
     COARSE,
     DENSE,
     LEXICAL,
-    SCORE_STEP,
     FirstPass,
     fused,
     halves_of,
-    settle,
 )
 
 

@@ -1,10 +1,6 @@
-"""The last step of every query: scores made comparable, ties broken, the page cut.
+"""The last step of every query: scores made comparable, ties broken, the page cut."""
 
-Engines sum in their own order, so the same vector scores a few units of 1e-8 apart by place and
-by store. Scores are therefore rounded to `SCORE_DIGITS` before they are compared.
-"""
-
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol, TypeAlias
 from uuid import UUID
@@ -12,10 +8,9 @@ from uuid import UUID
 import numpy as np
 
 from gateway.domain.fusion import fuse
-from gateway.domain.search import Hit, HybridQuery, Pass, StageScore, ranked
+from gateway.domain.order import SCORE_DIGITS, SCORE_STEP, settle
+from gateway.domain.search import Hit, HybridQuery, Pass, StageScore
 
-SCORE_DIGITS: Final = 6
-SCORE_STEP: Final = 10.0**-SCORE_DIGITS
 SLACK: Final = 16
 MAX_FETCH: Final = 40_000
 
@@ -56,21 +51,9 @@ async def page(query: Paged, fetch: Fetch) -> list[Hit]:
         asked = min(asked * 4, MAX_FETCH)
 
 
-def settle(hits: Iterable[Hit], threshold: float | None) -> list[Hit]:
-    """Round, keep what reaches the threshold, and order."""
-    rounded = (replace(hit, score=round(float(hit.score), SCORE_DIGITS)) for hit in hits)
-    return ranked(hit for hit in rounded if threshold is None or hit.score >= threshold)
-
-
 def engine_threshold(threshold: float | None) -> float | None:
     """Return the bound to give an engine so that rounding loses nothing."""
     return None if threshold is None else threshold - SCORE_STEP
-
-
-def settled(pairs: Iterable[tuple[UUID, float]]) -> list[tuple[UUID, float]]:
-    """Round scores and order them, ties by id, as `settle` does with whole hits."""
-    rounded = [(key, round(float(score), SCORE_DIGITS)) for key, score in pairs]
-    return sorted(rounded, key=lambda pair: (-pair[1], pair[0].int))
 
 
 class FirstPass:

@@ -58,9 +58,9 @@ def test_filters_are_json_and_a_bad_one_exits_2(shell: Shell) -> None:
     assert shell.run("search", "planet", "-c", "notes", "--filter", "{").code == 2
 
 
-def test_a_missing_collection_exits_1_and_is_named(shell: Shell) -> None:
+def test_a_missing_collection_exits_2_and_is_named(shell: Shell) -> None:
     ran = shell.run("search", "x", "-c", "nowhere")
-    assert ran.code == 1
+    assert ran.code == 2
     assert "'nowhere'" in ran.err
     assert ran.out == ""
 
@@ -103,7 +103,7 @@ def test_collections_are_listed_shown_and_deleted(shell: Shell) -> None:
     assert {"gone", "notes"} <= set(names)
     assert shell.run("collections", "delete", "gone", "--json").code == 2
     assert shell.run("collections", "delete", "gone", "--yes").code == 0
-    assert shell.run("collections", "show", "gone").code == 1
+    assert shell.run("collections", "show", "gone").code == 2
 
 
 def test_embed_needs_a_task_and_prints_unit_vectors(shell: Shell) -> None:

@@ -39,7 +39,7 @@ def test_on_disk_another_gemma_may_neither_ingest_nor_search(
     assert first.code == 0, first.err
     for command in (("ingest", "mars.txt", "-c", "c"), ("search", "red", "-c", "c")):
         refused = shell.run(*command, GATEWAY_PROFILE=NAMES[reader], COLUMNS="1000")
-        assert refused.code == 1
+        assert refused.code == 2
         assert "space-mismatch" in refused.err
         assert all(space in refused.err for space in SPACES)
         assert "ingest into a new collection" in refused.err

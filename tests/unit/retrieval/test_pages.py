@@ -1,6 +1,7 @@
 """Whatever orders the hits, pages join to one list: none is on two of them, none is left out."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from gateway.domain.documents import Chunk, EmbeddedChunk
 from gateway.domain.search import Fusion, FusionMethod, Hit
 from gateway.embedding.profile import Task
 from gateway.embedding.texts import Input
+from gateway.rerankers.fake import FakeReranker
 from gateway.retrieval.options import SearchOptions
+from gateway.retrieval.pipeline import Retriever
 from gateway.retrieval.query import Group, GroupScore, Mode, Rerank
 from tests.unit.retrieval.test_stages import Bench
 
@@ -22,10 +25,21 @@ BY_DOCUMENT: dict[str, Any] = {"group": Group(), "candidates": 5}
 BY_SUM: dict[str, Any] = {"group": Group(GroupScore.SUM, size=2), "candidates": 9}
 
 
+class Wavering(FakeReranker):
+    """A model in float32: the last digits of a score depend on what else is read with a text."""
+
+    async def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        scores = await super().rerank(query, texts)
+        return [
+            score + (len(texts) * place) % 7 * 1.5e-8 for place, score in enumerate(scores, start=1)
+        ]
+
+
 @pytest.fixture
 async def bench() -> Bench:
     """A collection of 15 documents with 1 to 5 chunks each, all of them sharing a word."""
     bench, rng = Bench(), random.Random(5)
+    bench.reranking = Retriever(bench.embedder, bench.store, bench.collections, reranker=Wavering())
     spec = await bench.collections.create("c", size=256, coarse=128)
     for document in range(DOCUMENTS):
         texts = [" ".join(["word1", *rng.choices(WORDS, k=6)]) for _ in range(1 + document % 5)]

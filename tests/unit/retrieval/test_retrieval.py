@@ -9,7 +9,8 @@ import pytest
 
 from gateway.domain.collections import CollectionSpec, FieldType
 from gateway.domain.documents import Chunk, EmbeddedChunk
-from gateway.domain.search import Eq, ranked
+from gateway.domain.order import ranked
+from gateway.domain.search import Eq
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, EMBEDDING_GEMMA_300M
 from gateway.embedding.embedder import Embedder
 from gateway.embedding.profile import Task

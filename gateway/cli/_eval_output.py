@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from gateway.cli.common import ASKED_WRONGLY, FAILED, err, out, print_error, printing, warn
+from gateway.cli._printing import printing
+from gateway.cli.common import ASKED_WRONGLY, FAILED, err, out, print_error, warn
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.evaluation.calibrating import lines_of
 from gateway.evaluation.gate import Gate, Verdict

@@ -12,13 +12,14 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
-from typing import Annotated, Any, NoReturn, TextIO, TypeVar, cast
+from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import typer
 from rich.console import Console
 
 from gateway.bootstrap import Runtime, open_runtime
 from gateway.cli._ending import Interrupted, handle_at_once
+from gateway.cli._printing import printing
 from gateway.errors import (
     ConfigurationError,
     Conflict,
@@ -162,58 +163,28 @@ def never_a_verdict() -> Generator[None, None, None]:
         raise typer.Exit(INTERRUPTED) from None
     except typer.Exit as left:
         raise typer.Exit(ASKED_WRONGLY if left.exit_code == FAILED else left.exit_code) from None
+    except GatewayError as exc:
+        _say(exc)
+        raise typer.Exit(ASKED_WRONGLY) from None
     except Exception:  # noqa: BLE001  else it would leave with 1, a verdict
         with suppress(OSError):
             traceback.print_exc()
         raise typer.Exit(ASKED_WRONGLY) from None
 
 
-@contextmanager
-def printing() -> Generator[None, None, None]:
-    """Print what is printed here to its end; a reader who has gone ends it, and nothing else.
-
-    Raises:
-        ConfigurationError: standard output or error cannot be written, as on a full disk.
-    """
-    try:
-        yield
-        for stream in _streams():
-            stream.flush()
-    except BrokenPipeError:
-        _forget_unwritten()
-    except OSError as exc:
-        _forget_unwritten()
-        raise ConfigurationError(f"the output cannot be written: {exc}") from exc
-    except UnicodeEncodeError as exc:
-        raise ConfigurationError(
-            f"the output cannot be written in {exc.encoding}: set PYTHONUTF8=1"
-        ) from exc
-
-
-def _forget_unwritten() -> None:
-    """Turn a stream that cannot be written to nowhere, else it fails again when Python ends."""
-    for stream in _streams():
-        try:
-            stream.flush()
-        except OSError:
-            with open(os.devnull, "wb") as nowhere:  # noqa: PTH123  its number is what counts
-                os.dup2(nowhere.fileno(), stream.fileno())
-
-
-def _streams() -> list[TextIO]:
-    """Standard output and error; Python has none of one that was closed before it began."""
-    found: tuple[TextIO | None, ...] = (sys.stdout, sys.stderr)
-    return [stream for stream in found if stream is not None]
-
-
 def fail(exc: GatewayError) -> NoReturn:
-    """Print an error, to whoever still reads it, and leave: 2 where one must mend it, else 1.
+    """Print an error and leave: 2 where one must mend it, else 1.
 
     What HTTP answers with 4xx is one's own to mend; a server that is down is not.
     """
+    _say(exc)
+    raise typer.Exit(ASKED_WRONGLY if isinstance(exc, _ONES_OWN) else FAILED) from None
+
+
+def _say(exc: GatewayError) -> None:
+    """Print an error to whoever still reads it."""
     with suppress(ConfigurationError), printing():
         print_error(exc)
-    raise typer.Exit(ASKED_WRONGLY if isinstance(exc, _ONES_OWN) else FAILED) from None
 
 
 def _interrupted(left: str, code: int) -> NoReturn:

@@ -15,7 +15,7 @@ from gateway.cli.common import (
     out,
     print_json,
     read_settings,
-    run,
+    run_for_verdict,
 )
 from gateway.errors import GatewayError
 from gateway.observability.logs import configure_logs
@@ -59,7 +59,7 @@ def doctor(
     except GatewayError as exc:
         _show_unusable(exc, as_json=as_json)
         raise typer.Exit(ASKED_WRONGLY) from None
-    findings = run(lambda: _examined(settings, fix=fix))
+    findings = run_for_verdict(lambda: _examined(settings, fix=fix))
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli._parity_output import Telling, print_report, write_files
+from gateway.cli._printing import printing
 from gateway.cli.common import (
     FAILED,
     Config,
@@ -14,7 +15,6 @@ from gateway.cli.common import (
     err,
     fail,
     never_a_verdict,
-    printing,
     read_settings,
     run_for_verdict,
 )
@@ -184,13 +184,10 @@ def _conclude(
     report: Report, *, as_json: Path | None, junit: Path | None, html: Path | None
 ) -> None:
     """Write the files, then print; a reader who has gone does not change the verdict."""
-    try:
-        with printing():
-            write_files(report, as_json=as_json, junit=junit, html=html)
-            if as_json is None or str(as_json) != "-":
-                print_report(report)
-    except ConfigurationError as exc:
-        fail(exc)
+    with printing():
+        write_files(report, as_json=as_json, junit=junit, html=html)
+        if as_json is None or str(as_json) != "-":
+            print_report(report)
 
 
 def _require_choices(dtype: str | None, reference: str | None, recording: Path | None) -> None:

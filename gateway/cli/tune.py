@@ -7,15 +7,17 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from gateway.cli._printing import printing
 from gateway.cli.common import (
     Config,
     Json,
     Set,
     err,
+    never_a_verdict,
     out,
     print_json,
     read_settings,
-    run,
+    run_for_verdict,
     runtime_of,
     warn,
 )
@@ -84,7 +86,16 @@ def tune(
                     name, plan, queries=asked, keep=not dry_run, say=status.update
                 )
 
-    report = run(main)
+    report = run_for_verdict(main)
+    with never_a_verdict(), printing():
+        _tell(report, kinds, kept=not dry_run, as_json=as_json)
+    if report.chosen is None:
+        raise typer.Exit(MISSED)
+
+
+def _tell(
+    report: TuningReport, kinds: list[Quantization] | None, *, kept: bool, as_json: bool
+) -> None:
     untried = [kind.value for kind in kinds or () if kind is not Quantization.NONE]
     if untried and not report.indexed:
         warn(
@@ -92,11 +103,9 @@ def tune(
             f"{report.points} chunks are too few for an index; ingest more, or take more --points"
         )
     if as_json:
-        print_json(_facts(report, kept=not dry_run))
+        print_json(_facts(report, kept=kept))
     else:
-        _print(report, kept=not dry_run)
-    if report.chosen is None:
-        raise typer.Exit(MISSED)
+        _print(report, kept=kept)
 
 
 def _lines(path: Path | None) -> list[str]:
@@ -113,6 +122,7 @@ def _lines(path: Path | None) -> list[str]:
 
 def _facts(report: TuningReport, *, kept: bool) -> dict[str, Any]:
     facts = asdict(report)
+    facts["exact_is_as_fast"] = report.exact_is_as_fast
     facts["kept"] = kept and report.chosen is not None
     return facts
 
@@ -131,6 +141,12 @@ def _print(report: TuningReport, *, kept: bool) -> None:
         table.add_row(*_row(trial), "chosen" if trial is report.chosen else "")
     out.print(table)
     out.print(_verdict(report, kept=kept), markup=False)
+    if report.exact_is_as_fast:
+        out.print(
+            f"exact search of the full vectors took no longer ({report.exact_milliseconds:.2f} ms): "
+            "at this size search with --exact, or tune again when the collection has grown",
+            markup=False,
+        )
 
 
 def _row(trial: Trial) -> list[str]:
@@ -155,4 +171,4 @@ def _verdict(report: TuningReport, *, kept: bool) -> str:
             "collection anew with a larger coarse size; it is left as it was"
         )
     verb = "kept with the collection" if kept else "not kept (--dry-run)"
-    return f"chosen: the fastest that reaches recall {report.wanted:g}; {verb}"
+    return f"chosen: the fastest of these that reaches recall {report.wanted:g}; {verb}"

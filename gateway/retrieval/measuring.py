@@ -57,6 +57,7 @@ class Trial:
 class TuningReport:
     """All trials, exact search first, and the one `chosen`: the fastest that reaches the recall.
 
+    `coarse` is the size of the short vectors that are looked through first, None without.
     `chosen` is None where no trial reaches it. `indexed` says whether the copy is large enough for an
     index; below, every search is exact but for the first pass over short vectors, no other kind of
     quantisation is tried, and the collection's own is kept.
@@ -68,9 +69,20 @@ class TuningReport:
     limit: int
     wanted: float
     indexed: bool
+    coarse: int | None
     exact_milliseconds: float
     trials: Sequence[Trial]
     chosen: Trial | None
+
+    @property
+    def exact_is_as_fast(self) -> bool:
+        """Whether exact search of the full vectors took no longer than what was chosen instead."""
+        approximate = self.indexed or self.coarse is not None
+        return (
+            approximate
+            and self.chosen is not None
+            and self.exact_milliseconds <= self.chosen.milliseconds
+        )
 
 
 class Measuring:
@@ -108,6 +120,7 @@ class Measuring:
             limit=self._plan.limit,
             wanted=self._plan.recall,
             indexed=indexed,
+            coarse=self._spec.coarse,
             exact_milliseconds=exact,
             trials=trials,
             chosen=min(reaching, key=lambda trial: trial.milliseconds, default=None),

@@ -151,6 +151,8 @@ def test_tuning_prints_what_it_chose_from_and_keeps_the_choice(shell: Shell) -> 
     assert ran.code == 0, ran.err
     assert "recall@3 against exact search" in ran.out
     assert "chosen" in ran.out
+    exact, chosen_ms = dry.json["exact_milliseconds"], dry.json["chosen"]["milliseconds"]
+    assert dry.json["exact_is_as_fast"] == (exact <= chosen_ms)
     after = shell.run("collections", "show", "notes", "--json").json["tuning"]
     chosen = dry.json["chosen"]["tuning"]["coarse_oversampling"]
     assert (before["coarse_oversampling"], after["coarse_oversampling"]) == (10.0, chosen)
@@ -159,3 +161,5 @@ def test_tuning_prints_what_it_chose_from_and_keeps_the_choice(shell: Shell) -> 
     assert shell.run("collections", "tune", "notes", "--recall", "2").code == 2
     few = shell.run("collections", "tune", "notes", "-n", "30")
     assert (few.code, "too few" in few.err) == (2, True)
+    missing = shell.run("collections", "tune", "nope")
+    assert (missing.code, "'nope'" in missing.err) == (2, True), "1 is a verdict"

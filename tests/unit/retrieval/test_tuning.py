@@ -167,6 +167,17 @@ async def test_without_short_vectors_a_small_collection_is_searched_exactly(benc
     assert [(trial.recall, trial.footprint.searched) for trial in report.trials] == [(1.0, 768 * 4)]
 
 
+async def test_a_first_pass_that_is_no_faster_than_exact_search_is_told_of(bench: Bench) -> None:
+    await bench.fill()
+    short = await bench.tuner.tune("docs", PLAN)
+    assert short.chosen is not None
+    slow, fast = short.chosen.milliseconds + 1, short.chosen.milliseconds - 1
+    assert not replace(short, exact_milliseconds=slow).exact_is_as_fast
+    assert replace(short, exact_milliseconds=fast).exact_is_as_fast
+    assert not replace(short, exact_milliseconds=fast, chosen=None).exact_is_as_fast
+    assert not replace(short, exact_milliseconds=fast, coarse=None).exact_is_as_fast
+
+
 async def test_a_failure_amid_the_trials_leaves_no_scratch_collection(bench: Bench) -> None:
     before = await bench.fill()
     bench.store.left = 60

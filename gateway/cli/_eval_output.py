@@ -19,6 +19,7 @@ from gateway.evaluation.gate import Gate, Verdict
 from gateway.evaluation.markdown import card_figures, columns
 from gateway.evaluation.opening import Outcome
 from gateway.evaluation.results import PRIMARY, Comparison, Report, Run
+from gateway.evaluation.told import extent
 from gateway.evaluation.written import to_text, write_report
 
 NAME: Final = 30
@@ -69,10 +70,7 @@ class Bar:
 def print_report(report: Report) -> None:
     """A table of runs, the comparisons, and the recommendation last."""
     data = report.dataset
-    facts = (
-        f" {data.split}: {data.queries} queries, {data.judgments} "
-        f"{'graded' if data.graded else 'binary'} judgments, {data.documents or '?'} documents"
-    )
+    facts = f" {data.split}: {extent(data)}"
     out.print(Text.assemble((data.name, "bold"), facts))
     out.print(_whole(_runs(report)), crop=False)
     if report.published:

@@ -24,7 +24,10 @@ _GATE = "Choosing and gating"
 
 
 def evaluate(
-    dataset: Annotated[Path, typer.Argument(help="Golden set in BEIR layout: a folder or a .zip.")],
+    dataset: Annotated[
+        Path,
+        typer.Argument(help="Golden set in BEIR layout: a folder or a .zip; .gz in it is read."),
+    ],
     split: Annotated[
         str | None, typer.Option(help="Judgments to use: qrels/SPLIT.tsv \\[default: test].")
     ] = None,

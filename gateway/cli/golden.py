@@ -104,7 +104,10 @@ def new(
 
 @app.command("check")
 def check(
-    folder: Annotated[Path, typer.Argument(help="Golden set in BEIR layout: a folder or a .zip.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Golden set in BEIR layout: a folder or a .zip; .gz in it is read."),
+    ],
     split: Annotated[str | None, typer.Option(help="Judgments to look at.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -137,7 +140,8 @@ def check(
         print_json(facts)
         return
     for key, value in facts.items():
-        out.print(Text.assemble((key, "bold"), f": {value}"))
+        shown = "no corpus.jsonl: judgments of a collection" if value is None else value
+        out.print(Text.assemble((key, "bold"), f": {shown}"))
 
 
 async def _add_questions(

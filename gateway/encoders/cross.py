@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from gateway.encoders._devices import usual_device, usual_dtype
+from gateway.encoders._devices import quiet_unless_watched, usual_device, usual_dtype
 from gateway.encoders._tokens import ExactTokens, batches
 from gateway.encoders._worker import Worker
 from gateway.errors import ConfigurationError, MissingExtra, UpstreamError
@@ -127,9 +127,10 @@ def _load(
     device = usual_device() if device == "auto" else device
     dtype = usual_dtype(device) if dtype == "auto" else dtype
     try:
-        loaded = cast(
-            "_CrossEncoder", CrossEncoder(model, device=device, model_kwargs={"dtype": dtype})
-        )
+        with quiet_unless_watched():
+            loaded = cast(
+                "_CrossEncoder", CrossEncoder(model, device=device, model_kwargs={"dtype": dtype})
+            )
     except Exception as exc:
         raise ConfigurationError(
             f"cannot load reranker {model!r} on {device!r}: {exc}; give a folder with a checkpoint or "

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gateway.domain.vectors import Matrix
 from gateway.embedding.profile import FORBIDDEN_DTYPES
-from gateway.encoders._devices import usual_device, usual_dtype
+from gateway.encoders._devices import quiet_unless_watched, usual_device, usual_dtype
 from gateway.encoders._in_process import InProcessEncoder
 from gateway.encoders._modules import Forward, pooled_rows, read_ids, token_states, used_rows
 from gateway.encoders._tokens import ExactTokens
@@ -216,12 +216,13 @@ def _load(
     device = usual_device() if device == "auto" else device
     dtype = usual_dtype(device) if dtype == "auto" else dtype
     try:
-        loaded = cast(
-            "_Model",
-            SentenceTransformer(
-                model, device=device, revision=revision, model_kwargs={"dtype": dtype}
-            ),
-        )
+        with quiet_unless_watched():
+            loaded = cast(
+                "_Model",
+                SentenceTransformer(
+                    model, device=device, revision=revision, model_kwargs={"dtype": dtype}
+                ),
+            )
     except Exception as exc:
         raise ConfigurationError(
             f"cannot load model {model!r} on {device!r}: {exc}; give a folder with a checkpoint or a "

@@ -21,7 +21,13 @@ from gateway.evaluation.results import (
     Run,
 )
 from gateway.evaluation.searching import Searcher
-from gateway.evaluation.told import hidden_by_depth, not_kept, unlike_users, worse_together
+from gateway.evaluation.told import (
+    hidden_by_depth,
+    left_out,
+    not_kept,
+    unlike_users,
+    worse_together,
+)
 from gateway.evaluation.words import word_bytes
 from gateway.retrieval.query import Mode
 
@@ -50,8 +56,9 @@ async def evaluate_part(
     require_possible(plan, profile, reranks=runtime.reranker is not None)
     searcher = Searcher(runtime, golden, plan, progress)
     runs: list[Run] = []
-    told: list[str] = []
-    for size in sizes_of(plan, profile, runtime.settings.size):
+    sizes = sizes_of(plan, profile, runtime.settings.size)
+    told = left_out(plan, profile.sizes, sizes)
+    for size in sizes:
         async with searched_collection(runtime, golden, plan, size, progress) as found:
             spec, index, problems = found
             told += problems

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.evaluation.results import PRIMARY, Comparison, Report, Run
+from gateway.evaluation.told import extent
 
 SHOWN: Final = ("ndcg@10", "recall@10", "recall@100", "mrr@10", "map", "span_recall@10")
 
@@ -28,11 +29,9 @@ def columns(report: Report) -> list[str]:
 def _head(report: Report) -> str:
     data = report.dataset
     run = report.runs[0].configuration
-    facts = f"{data.queries} queries, {data.judgments} {'graded' if data.graded else 'binary'} judgments"
-    documents = "" if data.documents is None else f", {data.documents} documents"
     return (
         f"# Evaluation of {_cell(data.name)} ({_cell(data.split)})\n\n"
-        f"{facts}{documents}; sha256 `{data.sha256[:12]}`. Model {run.profile}, space `{run.space}`. "
+        f"{extent(data)}; sha256 `{data.sha256[:12]}`. Model {run.profile}, space `{run.space}`. "
         f"Rankings {report.depth} documents deep, nDCG with linear gain, means with 95 % bootstrap "
         "intervals. Latency is the search without the encoding of the query."
     )

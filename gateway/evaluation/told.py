@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.evaluation.golden import GoldenSet
 from gateway.evaluation.plan import Plan, parse_stage
-from gateway.evaluation.results import PRIMARY, Configuration, Index, Run
+from gateway.evaluation.results import PRIMARY, Configuration, Dataset, Index, Run
 from gateway.evaluation.statistics import compare
 from gateway.retrieval.query import Mode
 
@@ -53,6 +53,13 @@ def repeated_queries(golden: GoldenSet) -> str:
     )
 
 
+def extent(data: Dataset) -> str:
+    """Say how large a set is; one without a corpus of its own has no documents."""
+    documents = "" if data.documents is None else f", {data.documents} documents"
+    grades = "graded" if data.graded else "binary"
+    return f"{data.queries} queries, {data.judgments} {grades} judgments{documents}"
+
+
 def counted(number: int, one: str, many: str) -> str:
     """Return a number with the words for so many."""
     return f"{number} {one if number == 1 else many}"
@@ -75,6 +82,17 @@ def not_kept(plan: Plan) -> list[str]:
     return [
         "the calibrations are reported and not kept, as they are of no collection of yours: give "
         "--collection to keep them with one"
+    ]
+
+
+def left_out(plan: Plan, sizes: Sequence[int], taken: Sequence[int | None]) -> list[str]:
+    """Say so where a sweep leaves out sizes of the model because of the first pass."""
+    short = [str(size) for size in sizes if plan.coarse is not None and size not in taken]
+    if plan.collection is not None or plan.sizes or not plan.sweep or not short:
+        return []
+    return [
+        f"--coarse {plan.coarse} is looked through before longer vectors, so the sweep left out size "
+        f"{', '.join(short)}: measure that without --coarse"
     ]
 
 

@@ -42,14 +42,19 @@ def configure_logs(
     level: Literal["debug", "info", "warning", "error"], style: Literal["auto", "json", "console"]
 ) -> None:
     """Route structlog and the standard library's loggers to standard error in one format."""
-    console = style == "console" or (style == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    watched = sys.stderr.isatty()
+    console = style == "console" or (style == "auto" and watched)
+    renderer = (
+        structlog.dev.ConsoleRenderer(colors=watched)
+        if console
+        else structlog.processors.JSONRenderer()
+    )
     structlog.configure(  # our own lines do not go through `logging`: that costs thrice the CPU
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),

@@ -52,7 +52,8 @@ class SearchBase(Body):
     score_threshold: float | None = Field(
         default=None,
         description="Least score of a hit, on the scale of the score that is returned: dot products "
-        "are -1 to 1, BM25 is open upwards, reciprocal ranks of a hybrid search stay below 0.04",
+        "are -1 to 1, BM25 is open upwards, a hybrid search sums reciprocal ranks (at most 2 / 61 "
+        "with k 60)",
     )
     probability_threshold: float | None = Field(
         default=None,
@@ -219,7 +220,10 @@ class SearchExplanation(Reply):
 
 
 class SearchResponse(Reply):
-    hits: list[SearchHit] = Field(description="Best first; ties in order of chunk id")
+    hits: list[SearchHit] = Field(
+        description="Best first; ties in order of chunk id. Behind what was fused or reranked, and on a "
+        "deep page, hits may follow whose scores are of another look"
+    )
     warnings: list[str]
     explanation: SearchExplanation | None = Field(default=None, description="Only with `explain`")
 

@@ -65,6 +65,17 @@ def test_a_missing_collection_exits_2_and_is_named(shell: Shell) -> None:
     assert ran.out == ""
 
 
+def test_an_error_in_a_pipe_has_no_colours(shell: Shell) -> None:
+    dead = shell.run(
+        *("embed", "hello", "--task", "query"),
+        GATEWAY_ENCODER="tei",
+        GATEWAY_TEI__URLS="http://127.0.0.1:9",
+    )
+    assert dead.code == 1
+    assert "left out" in dead.err, "else nothing was logged"
+    assert "\x1b" not in dead.err
+
+
 def test_a_misspelt_setting_exits_2_and_names_the_nearest(shell: Shell) -> None:
     ran = shell.run("search", "x", "-c", "notes", GATEWAY_TEI__URL="http://x")
     assert ran.code == 2

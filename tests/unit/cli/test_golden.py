@@ -71,6 +71,7 @@ def test_the_documents_found_can_be_judged_as_well(shell: Shell) -> None:
     )
     assert ran.code == 0, ran.err
     assert shell.run("golden", "check", "judged", "--json").json["judgments"] >= 3
+    assert "documents: no corpus.jsonl" in shell.run("golden", "check", "judged").out
 
 
 def test_ids_that_judgments_cannot_hold_cost_their_chunks_alone(shell: Shell) -> None:

@@ -49,6 +49,13 @@ async def test_a_missing_checkpoint_is_a_configuration_error_that_names_it() -> 
         await LocalEncoder.load("/no/such/folder/at/all", device="cpu")
 
 
+async def test_loading_leaves_no_bars_where_no_terminal_shows_them(
+    tiny_gemma: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with aclosing(await LocalEncoder.load(str(tiny_gemma), device="cpu")):
+        assert "Loading weights" not in capfd.readouterr().err
+
+
 async def test_auto_is_float32_on_a_cpu(tiny_gemma: Path) -> None:
     async with aclosing(await LocalEncoder.load(str(tiny_gemma), device="cpu")) as encoder:
         info = encoder.info

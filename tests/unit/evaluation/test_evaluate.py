@@ -218,8 +218,10 @@ async def test_bytes_of_words_are_those_of_titles_too(tmp_path: Path) -> None:
 
 async def test_a_first_pass_over_short_vectors_beside_exact_search(golden: GoldenSet) -> None:
     plan = Plan(sweep=True, coarse=256, stages=("exact", "dense"))
-    runs = {run.name: run for run in (await evaluate(fake_runtime(), golden, plan)).runs}
+    report = await evaluate(fake_runtime(), golden, plan)
+    runs = {run.name: run for run in report.runs}
     assert list(runs) == ["exact 768", "dense 768 none", "exact 512", "dense 512 none"]
+    assert any("the sweep left out size 256, 128" in text for text in report.warnings)
     assert [run.configuration.coarse for run in runs.values()] == [None, 256, None, 256]
     assert runs["exact 768"].index.searched_bytes == 3 * runs["dense 768 none"].index.searched_bytes
     assert runs["dense 768 none"].metrics == runs["exact 768"].metrics

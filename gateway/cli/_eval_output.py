@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.cli._printing import printing
-from gateway.cli.common import ASKED_WRONGLY, FAILED, err, out, print_error, warn
+from gateway.cli.common import ASKED_WRONGLY, FAILED, err, out, print_error, print_table, warn
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.evaluation.calibrating import lines_of
 from gateway.evaluation.gate import Gate, Verdict
@@ -24,7 +24,6 @@ from gateway.evaluation.written import to_text, write_report
 
 NAME: Final = 30
 """Characters of a run's name in the table of runs; a longer one is folded, and nothing is cut."""
-_ANY: Final = 10_000
 COMPARED: Final = 6
 """Comparisons that are printed."""
 
@@ -72,7 +71,7 @@ def print_report(report: Report) -> None:
     data = report.dataset
     facts = f" {data.split}: {extent(data)}"
     out.print(Text.assemble((data.name, "bold"), facts))
-    out.print(_whole(_runs(report)), crop=False)
+    print_table(_runs(report))
     if report.published:
         out.print(
             f"card: {report.published[0].benchmark} at that size, as the model card has it; another "
@@ -170,12 +169,6 @@ def _runs(report: Report) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for place, run in enumerate(report.runs):
         table.add_row(*_row(run, names), *card[place : place + 1])
-    return table
-
-
-def _whole(table: Table) -> Table:
-    """Give a table its natural width, whatever the terminal's."""
-    table.width = out.measure(table, options=out.options.update(max_width=_ANY)).maximum
     return table
 
 

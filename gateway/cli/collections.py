@@ -14,6 +14,7 @@ from gateway.cli.common import (
     fail,
     out,
     print_json,
+    print_table,
     read_settings,
     run,
     runtime_of,
@@ -51,7 +52,7 @@ def list_collections(as_json: Json = False, config: Config = None, assignments: 
     table = Table("collection", "chunks", "size", "space", box=None)
     for info in found:
         table.add_row(info.spec.name, str(info.chunks), str(info.spec.size), info.spec.space)
-    out.print(table)
+    print_table(table)
 
 
 @app.command("show")

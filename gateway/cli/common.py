@@ -16,6 +16,7 @@ from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from gateway.bootstrap import Runtime, open_runtime
 from gateway.cli._ending import Interrupted, handle_at_once
@@ -34,6 +35,7 @@ from gateway.settings import Layer, Settings, load_settings
 FAILED = 1
 ASKED_WRONGLY = 2
 INTERRUPTED = 130
+_ANY_WIDTH = 10_000
 _ONES_OWN = (InvalidRequest, NotFound, Conflict, Unauthorized, ConfigurationError)
 
 T = TypeVar("T")
@@ -204,6 +206,12 @@ def warn(text: str) -> None:
     """Print a warning on standard error."""
     err.print("[bold yellow]warning[/]: ", end="")
     err.print(text, markup=False)
+
+
+def print_table(table: Table) -> None:
+    """Print a table in its natural width: nothing is shortened, wherever it is read."""
+    table.width = out.measure(table, options=out.options.update(max_width=_ANY_WIDTH)).maximum
+    out.print(table, crop=False)
 
 
 def print_json(value: object) -> None:

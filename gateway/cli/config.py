@@ -6,7 +6,7 @@ import typer
 from pydantic import SecretStr
 from rich.table import Table
 
-from gateway.cli.common import Config, Json, Set, fail, out, print_json, read_settings
+from gateway.cli.common import Config, Json, Set, fail, out, print_json, print_table, read_settings
 from gateway.errors import GatewayError
 from gateway.settings import Layer, Settings, known_paths, layers, variable_name
 from gateway.wiring.consistency import require_consistent
@@ -36,7 +36,7 @@ def show(
     table = Table("setting", "value", "source", "variable", box=None)
     for path, (value, source) in rows.items():
         table.add_row(path, "" if value is None else str(value), source, variable_name(path))
-    out.print(table)
+    print_table(table)
 
 
 @app.command("check")

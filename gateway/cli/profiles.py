@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.table import Column, Table
+from rich.table import Table
 
-from gateway.cli.common import Config, Json, Set, fail, out, print_json, read_settings
+from gateway.cli.common import Config, Json, Set, fail, out, print_json, print_table, read_settings
 from gateway.embedding.catalog import ALL_MINILM_L6_V2, CATALOG, find_profile, load_profiles
 from gateway.embedding.fingerprint import ingredients, prompt_set
 from gateway.embedding.profile import ModelProfile
@@ -28,8 +28,7 @@ def list_profiles(as_json: Json = False, config: Config = None, assignments: Set
     if as_json:
         print_json([_facts(profile) for profile in known.values()])
         return
-    titles = ("profile", "model", "sizes", "max tokens", "space")
-    table = Table(*(Column(title, overflow="fold") for title in titles), box=None)
+    table = Table("profile", "model", "sizes", "max tokens", "space", box=None)
     for profile in known.values():
         table.add_row(
             profile.name,
@@ -38,7 +37,7 @@ def list_profiles(as_json: Json = False, config: Config = None, assignments: Set
             str(profile.max_tokens),
             profile.fingerprint(),
         )
-    out.print(table)
+    print_table(table)
 
 
 @app.command("show")

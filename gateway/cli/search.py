@@ -19,6 +19,7 @@ from gateway.cli.common import (
     err,
     out,
     print_json,
+    print_table,
     read_settings,
     run,
     runtime_of,
@@ -191,7 +192,7 @@ def _print_explained(how: Explanation) -> None:
         table.add_row(f"{stage.stage} (skipped)" if stage.skipped else stage.stage, *_cost(stage))
         for each in stage.passes:
             table.add_row(f"  {each.stage}", *_cost(each), style="dim")
-    out.print(table)
+    print_table(table)
     out.print(f"trace {how.trace_id}", markup=False, style="dim")
 
 

@@ -16,6 +16,7 @@ from gateway.cli.common import (
     never_a_verdict,
     out,
     print_json,
+    print_table,
     read_settings,
     run_for_verdict,
     runtime_of,
@@ -139,7 +140,7 @@ def _print(report: TuningReport, *, kept: bool) -> None:
     table = Table(*columns, "searched", "", box=None)
     for trial in report.trials:
         table.add_row(*_row(trial), "chosen" if trial is report.chosen else "")
-    out.print(table)
+    print_table(table)
     out.print(_verdict(report, kept=kept), markup=False)
     if report.exact_is_as_fast:
         out.print(

@@ -117,6 +117,16 @@ def test_collections_are_listed_shown_and_deleted(shell: Shell) -> None:
     assert shell.run("collections", "show", "gone").code == 2
 
 
+def test_a_table_shortens_nothing_however_narrow_the_reader(shell: Shell) -> None:
+    name = "a-long-name-" * 7 + "end"
+    assert shell.run("collections", "create", name).code == 0
+    listed = shell.run("collections", "list", COLUMNS="40").out
+    shown = shell.run("collections", "show", name, "--json").json
+    (line,) = [line for line in listed.splitlines() if name in line]
+    assert shown["space"] in line
+    assert shell.run("collections", "delete", name, "--yes").code == 0
+
+
 def test_embed_needs_a_task_and_prints_unit_vectors(shell: Shell) -> None:
     assert shell.run("embed", "hello").code == 2
     found = shell.run("embed", "a b", "c", "--task", "document", "--size", "128", "--json").json

@@ -26,7 +26,9 @@ _GATE = "Choosing and gating"
 def evaluate(
     dataset: Annotated[
         Path,
-        typer.Argument(help="Golden set in BEIR layout: a folder or a .zip; .gz in it is read."),
+        typer.Argument(
+            help="Golden set in BEIR layout: a folder or a .zip, its files gzipped or not."
+        ),
     ],
     split: Annotated[
         str | None, typer.Option(help="Judgments to use: qrels/SPLIT.tsv \\[default: test].")

@@ -106,7 +106,9 @@ def new(
 def check(
     folder: Annotated[
         Path,
-        typer.Argument(help="Golden set in BEIR layout: a folder or a .zip; .gz in it is read."),
+        typer.Argument(
+            help="Golden set in BEIR layout: a folder or a .zip, its files gzipped or not."
+        ),
     ],
     split: Annotated[str | None, typer.Option(help="Judgments to look at.")] = None,
     as_json: Json = False,

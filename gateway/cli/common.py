@@ -69,6 +69,10 @@ Truncate = Annotated[
         "--truncate", help="Cut texts over the model's limit, and say so, not refuse them."
     ),
 ]
+Golden = Annotated[
+    Path,
+    typer.Argument(help="Golden set in BEIR layout: a folder or a .zip, its files gzipped or not."),
+]
 Collection = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection.")]
 
 

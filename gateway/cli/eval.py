@@ -8,7 +8,15 @@ import typer
 from gateway.cli._ending import ending
 from gateway.cli._eval_output import Bar, conclude
 from gateway.cli._eval_reading import assignments_of, gate_of, lexical_of, stages_of
-from gateway.cli.common import Config, Json, Set, never_a_verdict, read_settings, run_for_verdict
+from gateway.cli.common import (
+    Config,
+    Golden,
+    Json,
+    Set,
+    never_a_verdict,
+    read_settings,
+    run_for_verdict,
+)
 from gateway.domain.collections import Quantization
 from gateway.domain.lexical import Lexical
 from gateway.embedding.profile import Task
@@ -24,12 +32,7 @@ _GATE = "Choosing and gating"
 
 
 def evaluate(
-    dataset: Annotated[
-        Path,
-        typer.Argument(
-            help="Golden set in BEIR layout: a folder or a .zip, its files gzipped or not."
-        ),
-    ],
+    dataset: Golden,
     split: Annotated[
         str | None, typer.Option(help="Judgments to use: qrels/SPLIT.tsv \\[default: test].")
     ] = None,

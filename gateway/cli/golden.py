@@ -15,6 +15,7 @@ from gateway.cli.common import (
     FAILED,
     Collection,
     Config,
+    Golden,
     Json,
     Set,
     ask,
@@ -104,12 +105,7 @@ def new(
 
 @app.command("check")
 def check(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            help="Golden set in BEIR layout: a folder or a .zip, its files gzipped or not."
-        ),
-    ],
+    folder: Golden,
     split: Annotated[str | None, typer.Option(help="Judgments to look at.")] = None,
     as_json: Json = False,
 ) -> None:

@@ -1,4 +1,3 @@
-import socket
 from collections.abc import Generator, Sequence
 
 import pytest
@@ -13,6 +12,7 @@ from gateway.ports import Encoding, Health, Lane
 from gateway.settings import load_settings
 from gateway.vectorstores.memory import MemoryStore
 from tests.api.apps import fake_app, opener
+from tests.support.ports import free_port
 
 
 class DownEncoder(FakeEncoder):
@@ -97,9 +97,7 @@ def test_an_ingest_that_stops_reports_what_was_done(down: TestClient[Litestar]) 
 
 
 def test_real_servers_that_are_not_there_are_named_and_503() -> None:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        closed = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    closed = f"http://127.0.0.1:{free_port()}"
     settings = load_settings(
         {
             "tei": {"urls": [closed], "connect_timeout_seconds": 1, "timeout_seconds": 1},

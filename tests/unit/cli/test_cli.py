@@ -1,7 +1,6 @@
 """The commands, run as processes: what they print, what they store, how they exit."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ import httpx
 import pytest
 
 from tests.support.cli import Shell, ids
+from tests.support.ports import free_port
 
 
 @pytest.fixture(scope="module")
@@ -209,9 +209,7 @@ def test_help_is_for_people(shell: Shell) -> None:
 
 
 def test_a_second_writer_is_told_who_holds_the_store(shell: Shell) -> None:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = str(sock.getsockname()[1])
+    port = str(free_port())
     server = subprocess.Popen(
         [sys.executable, "-m", "gateway", "serve", "--port", port],
         env=shell.environment(GATEWAY_LOG__LEVEL="error"),
@@ -265,9 +263,7 @@ def test_a_prompted_text_is_refused_until_it_is_meant(shell: Shell) -> None:
 
 
 def test_a_terminated_server_finishes_and_exits_0(shell: Shell) -> None:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = str(sock.getsockname()[1])
+    port = str(free_port())
     environment = shell.environment(GATEWAY_LOG__LEVEL="error", GATEWAY_STORE="memory")
     command = [sys.executable, "-m", "gateway", "serve", "--port", port]
     server = subprocess.Popen(command, env=environment, cwd=shell.home)

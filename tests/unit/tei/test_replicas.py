@@ -2,7 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +24,7 @@ from gateway.tei.hedge import FEWEST
 from gateway.tei.identity import GoldenCheck
 from gateway.tei.line import Limits
 from gateway.tei.pool import QUERY_AWAY_SECONDS
-from tests.support.tei_pools import EXPECT, eventually, pool_of, unit_rows
+from tests.support.tei_pools import EXPECT, Opened, eventually, pool_of, unit_rows
 from tests.support.tei_stub import TEIStub
 
 pytestmark = pytest.mark.anyio
@@ -171,22 +174,38 @@ async def test_with_every_replica_away_or_wrong_the_caller_hears_of_each() -> No
     assert caught.value.retry_after_seconds is not None
 
 
-@pytest.mark.parametrize("version", ["1.8.3", "1.9.3"])
-async def test_a_server_that_others_fill_gets_what_fits(version: str) -> None:
+async def test_a_server_that_others_fill_gets_what_fits() -> None:
     """Ten permits, eight of them taken by somebody else: only small requests ever get in."""
-    events: list[Event] = []
-    with TEIStub(version, max_concurrent_requests=10) as stub:
-        async with pool_of(stub, events=events) as pool, pool_of(stub) as other:
-            await pool.replica.meet()
-            await other.replica.meet()
-            stub.fail("slow", times=8, seconds=2.0)
-            crowd = [asyncio.create_task(other.embed([f"crowd {n}"])) for n in range(8)]
-            await eventually(lambda: stub.most_inputs_in_flight == 8)
-            texts = TEXTS[:9]
-            rows, _ = await pool.embed(texts)
-            assert not all(task.done() for task in crowd) or version == "1.8.3"
+    with TEIStub("1.9.3", max_concurrent_requests=10) as stub:
+        async with crowded(stub, seconds=600.0) as (pool, crowd):
+            rows, _ = await pool.embed(TEXTS[:9])
+            assert not any(task.done() for task in crowd)
+            for task in crowd:
+                task.cancel()
+    assert rows.tobytes() == (await unit_rows(TEXTS[:9])).tobytes()
+
+
+async def test_a_server_that_lets_batches_wait_serves_one_when_the_others_are_done() -> None:
+    with TEIStub("1.8.3", max_concurrent_requests=10) as stub:
+        async with crowded(stub, seconds=0.5) as (pool, crowd):
+            rows, _ = await pool.embed(TEXTS[:9])
             await asyncio.gather(*crowd)
-    assert rows.tobytes() == (await unit_rows(texts)).tobytes()
+    assert rows.tobytes() == (await unit_rows(TEXTS[:9])).tobytes()
+
+
+@asynccontextmanager
+async def crowded(
+    stub: TEIStub, *, seconds: float
+) -> AsyncGenerator[tuple[Opened, list[asyncio.Task[Any]]]]:
+    """A pool over a server where somebody else's eight requests work for `seconds`."""
+    limits = Limits(timeout_seconds=600.0, read_timeout_seconds=600.0)
+    async with pool_of(stub, limits=limits) as pool, pool_of(stub, limits=limits) as other:
+        await pool.replica.meet()
+        await other.replica.meet()
+        stub.fail("slow", times=8, seconds=seconds)
+        crowd = [asyncio.create_task(other.embed([f"crowd {n}"])) for n in range(8)]
+        await eventually(lambda: stub.most_inputs_in_flight == 8)
+        yield pool, crowd
 
 
 async def test_a_full_server_is_flow_control_until_the_deadline() -> None:

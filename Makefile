@@ -10,7 +10,7 @@ INPUTS := pyproject.toml constraints.txt
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help demo install test silent-faults test-slow test-docker check format lint types imports cover \
+.PHONY: help demo install test fuzz silent-faults test-slow test-docker check format lint types imports cover \
 	openapi reference generated bench bench-tei bench-search constraints up down doctor clean
 
 help: ## List the targets
@@ -26,6 +26,9 @@ test: $(VENV)/.dev-installed ## Run the tests: no Docker, no GPU, no model hub
 
 test-slow: $(VENV)/.dev-installed ## Run the tests that take minutes
 	$(BIN)/python -m pytest -q -m "slow and not docker and not gpu" $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.dev-installed ## Run the property tests on examples that are drawn anew
+	$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=fresh $(PYTEST_ARGS)
 
 silent-faults: $(VENV)/.dev-installed ## Inject every known silent fault: caught / tried, and docs/silent-faults.md
 	$(BIN)/python -m tests.silent_faults.page

@@ -20,7 +20,7 @@ CALL = {"model": "embeddinggemma-300m:query", "input": "a text of the caller"}
 
 class SlowEncoder(FakeEncoder):
     async def encode(self, texts: Sequence[str], *, lane: Lane = Lane.QUERY) -> Encoding:
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
         return await super().encode(texts, lane=lane)
 
 
@@ -65,7 +65,7 @@ def test_the_log_has_one_line_a_request_without_texts_or_keys() -> None:
 
 
 def test_a_request_over_the_deadline_is_ended_in_the_shape_of_its_route() -> None:
-    settings = settings_of(request_timeout_seconds=1.0)
+    settings = settings_of(request_timeout_seconds=2.0)
     with TestClient(fake_app(settings, opener(encoder=SlowEncoder))) as client:
         openai = client.post("/v1/embeddings", json=CALL)
         native = client.post("/api/v1/embed", json={"task": "query", "inputs": [{"text": "a"}]})

@@ -12,7 +12,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # noqa: TID251
 
 # A shared machine pauses now and then; that is no failure of what is tested.
 _PAUSES = [HealthCheck.too_slow]
-settings.register_profile("gateway", deadline=None, suppress_health_check=_PAUSES)
+settings.register_profile("gateway", deadline=None, suppress_health_check=_PAUSES, derandomize=True)
+settings.register_profile("fresh", settings.get_profile("gateway"), derandomize=False)
 settings.load_profile("gateway")
 
 

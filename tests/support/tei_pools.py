@@ -21,7 +21,7 @@ from gateway.tei.replica import Replica
 from tests.support.tei_stub import TEIStub, hashed_rows
 
 EXPECT = Expectation(("google/embeddinggemma-300m",), 768, 2048, ("float32",))
-LIMITS = Limits(timeout_seconds=5.0, connect_timeout_seconds=1.0)
+LIMITS = Limits(timeout_seconds=60.0, read_timeout_seconds=60.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,7 +209,7 @@ async def test_a_passing_failure_is_retried_and_the_vectors_are_right(
 
 async def test_a_server_that_stays_full_is_reported_after_the_deadline(tokenizer: Path) -> None:
     with OpenAIStub() as stub:
-        async with encoder_of(stub, tokenizer, timeout_seconds=0.5) as encoder:
+        async with encoder_of(stub, tokenizer, timeout_seconds=1.5) as encoder:
             stub.fail(429, times=1000)
             with pytest.raises(UpstreamOverloaded, match="embedding server at") as caught:
                 await encoder.encode(["a"])
@@ -248,8 +248,8 @@ async def test_a_pause_that_is_asked_for_is_kept(status: int, tokenizer: Path) -
 
 async def test_a_silent_server_is_named_with_the_setting_that_bounds_it(tokenizer: Path) -> None:
     with OpenAIStub() as stub:
-        async with encoder_of(stub, tokenizer, timeout_seconds=0.5) as encoder:
-            stub.latency = 2.0
+        async with encoder_of(stub, tokenizer, timeout_seconds=1.5) as encoder:
+            stub.latency = 4.0
             with pytest.raises(
                 UpstreamTimeout, match=r"^the embedding.*openai\.timeout_"
             ) as caught:

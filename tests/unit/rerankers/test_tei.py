@@ -151,7 +151,7 @@ async def test_a_pause_that_the_server_asks_for_is_kept(stub: TEIStub) -> None:
 
 
 async def test_a_server_that_stays_full_is_an_error_by_the_deadline(stub: TEIStub) -> None:
-    async with connected(stub.url, timeout_seconds=0.5) as reranker:
+    async with connected(stub.url, timeout_seconds=1.5) as reranker:
         stub.fail("overloaded", path="/rerank", times=None)
         async with asyncio.timeout(20):
             with pytest.raises(UpstreamOverloaded) as caught:
@@ -160,7 +160,7 @@ async def test_a_server_that_stays_full_is_an_error_by_the_deadline(stub: TEIStu
 
 
 async def test_a_silent_server_is_an_error_by_the_deadline(stub: TEIStub) -> None:
-    async with connected(stub.url, timeout_seconds=0.5) as reranker:
+    async with connected(stub.url, timeout_seconds=1.5) as reranker:
         stub.fail("stall", path="/rerank", times=None, seconds=60)
         async with asyncio.timeout(20):
             with pytest.raises(UpstreamTimeout, match=r"rerank\.timeout_seconds") as caught:
@@ -171,7 +171,7 @@ async def test_a_silent_server_is_an_error_by_the_deadline(stub: TEIStub) -> Non
 async def test_a_dead_server_is_named_by_the_deadline_and_taken_back_when_it_lives() -> None:
     stub = served()
     with stub:
-        reranker = await TEIReranker.connect([stub.url], timeout_seconds=1)
+        reranker = await TEIReranker.connect([stub.url], timeout_seconds=2)
         assert await reranker.rerank(QUERY, TEXTS[:1])
     async with aclosing(reranker):
         async with asyncio.timeout(20):

@@ -31,7 +31,7 @@ SIZE = 8
 EXPECT = Expectation(("tiny",), SIZE, 2048, ("float32",))
 LONGEST = 12
 """Characters that the server takes; each is a token."""
-LIMITS = Limits(timeout_seconds=20.0)
+LIMITS = Limits(timeout_seconds=120.0)
 PASSING = ("full", "down", "hang-up", "broken", "short", "html")
 POISON = "☠"
 
@@ -178,8 +178,6 @@ async def test_one_replica_with_passing_faults_loses_nothing_and_does_nothing_tw
     server = Server(batch, faults)
     encoding = await delivered([server], texts, lane)
     assert right(texts, encoding)
-    if "null" not in faults.values():  # a broken row was counted, though another server refuses it
-        assert exact(texts, encoding)
     assert exact(texts, encoding)
     good = [text for n, text in enumerate(texts) if n not in encoding.refused]
     assert server.encoded == Counter(good)

@@ -104,7 +104,7 @@ async def test_a_replica_whose_gpu_died_is_left_out_and_no_text_blamed(ill: int)
 async def test_a_dead_gpu_beside_a_full_server_is_not_blamed_on_the_texts() -> None:
     faults = [Fault("overloaded", None, probability=0.5)]
     with TEIStub() as dead, TEIStub(faults=faults) as full:
-        async with pool_of(dead, full, limits=Limits(timeout_seconds=20.0)) as pool:
+        async with pool_of(dead, full, limits=Limits(timeout_seconds=120.0)) as pool:
             await pool.embed(TEXTS, Lane.INGEST)
             dead.fail("backend", times=None)
             await all_right(pool, TEXTS[:30])
@@ -170,7 +170,7 @@ async def test_an_exchanged_server_with_the_same_info_is_told_by_its_vectors(bur
     many = [f"text {number}" for number in range(1000)]
     first = TEIStub()
     with TEIStub() as other:
-        async with pool_of(first, other, limits=Limits(timeout_seconds=3.0)) as pool:
+        async with pool_of(first, other) as pool:
             with first:
                 await pool.embed(TEXTS, Lane.INGEST)
             await asyncio.sleep(0.1)  # its connections are dropped in silence
@@ -212,11 +212,11 @@ async def test_a_window_that_shrank_does_not_freeze_the_plan() -> None:
         async with pool_of(stub, limits=Limits(timeout_seconds=2.0)) as pool:
             await pool.replica.meet()
             stub.fail("overloaded", times=None)
-            with pytest.raises(UpstreamError):
-                async with asyncio.timeout(20):
-                    await pool.embed(["a text"])
+            async with asyncio.timeout(60):
+                while pool.replica.window.size >= 128:
+                    with pytest.raises(UpstreamError):
+                        await pool.embed(["a text"])
             stub.heal()
-            assert pool.replica.window.size < 128
             before = len(stub.log.requests)
             await pool.embed(texts, Lane.INGEST)
             assert len(stub.log.requests) - before <= 2 * 640 / 32
@@ -243,7 +243,7 @@ async def test_a_cancelled_request_is_no_success() -> None:
     with TEIStub() as stub:
         async with pool_of(stub, events=events) as pool:
             await pool.replica.meet()
-            stub.fail("slow", seconds=5.0)
+            stub.fail("slow", seconds=60.0)
             asked = len(stub.log.requests)
             call = asyncio.create_task(pool.embed(["a text"]))
             await eventually(lambda: len(stub.log.requests) > asked)

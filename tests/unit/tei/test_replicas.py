@@ -211,7 +211,7 @@ async def crowded(
 async def test_a_full_server_is_flow_control_until_the_deadline() -> None:
     events: list[Event] = []
     with TEIStub() as stub:
-        async with pool_of(stub, events=events, limits=Limits(timeout_seconds=30.0)) as pool:
+        async with pool_of(stub, events=events, limits=Limits(timeout_seconds=120.0)) as pool:
             await pool.replica.meet()
             stub.fail("overloaded", times=12)
             rows, _ = await pool.embed(TEXTS[:64], Lane.INGEST)
@@ -219,7 +219,7 @@ async def test_a_full_server_is_flow_control_until_the_deadline() -> None:
         sizes = [event.inputs for event in events if isinstance(event, WindowChanged)]
         assert sizes[0] == 512
         assert min(sizes) < 512
-        async with pool_of(stub, limits=Limits(timeout_seconds=1.5)) as pool:
+        async with pool_of(stub, limits=Limits(timeout_seconds=2.0)) as pool:
             await pool.replica.meet()
             stub.fail("overloaded", times=None)
             with pytest.raises(UpstreamOverloaded) as caught:

@@ -1,7 +1,7 @@
 """What a collection is: a name, a space, a size, and the fields it can filter by."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -151,6 +151,23 @@ def require_field(name: str) -> str:
             field="filter_fields",
         )
     return name
+
+
+def require_unprefixed(names: Iterable[str]) -> None:
+    """Refuse fields of a new collection that are named as filters name them.
+
+    Declared so, the field would lie in a key `metadata` of the documents' metadata, where it seldom is.
+
+    Raises:
+        InvalidName: says which name to declare.
+    """
+    for name in names:
+        bare = name.removeprefix("metadata.")
+        if bare != name:
+            raise InvalidName(
+                f"declare the field as {bare!r}, without the prefix; filters then name it {name!r}",
+                field="filter_fields",
+            )
 
 
 def require_space(stored: CollectionSpec, offered: str) -> CollectionSpec:

@@ -11,6 +11,7 @@ from gateway.domain.collections import (
     CollectionSpec,
     FieldType,
     require_space,
+    require_unprefixed,
     usual_coarse,
 )
 from gateway.domain.lexical import Lexical
@@ -112,6 +113,7 @@ class Collections:
 
         Raises:
             SpaceMismatch, CollectionMismatch: it exists with another model, size or schema.
+            InvalidName: a name of the collection or of a field is not usable.
         """
         spec = self.spec(
             name, size=size, filter_fields=filter_fields, lexical=lexical, coarse=coarse
@@ -119,6 +121,7 @@ class Collections:
         try:
             stored = await self._store.spec(name)
         except CollectionNotFound:
+            require_unprefixed(filter_fields)
             return await self._store.ensure(spec)
         if isinstance(lexical, Unset) or (lexical is True and stored.lexical is not None):
             spec = replace(spec, lexical=stored.lexical)

@@ -110,6 +110,7 @@ def test_an_unusable_name_is_refused_everywhere(client: TestClient[Litestar], na
         ({"dim": 512}, "invalid-request", "dim"),
         ({"filter_fields": {"a": "text"}}, "invalid-request", "filter_fields.a"),
         ({"filter_fields": {"a b": "keyword"}}, "invalid-name", "filter_fields"),
+        ({"filter_fields": {"metadata.a": "keyword"}}, "invalid-name", "filter_fields"),
         ([], "invalid-request", None),
     ],
     ids=str,

@@ -34,7 +34,7 @@ def stub() -> TEIStub:
 @contextmanager
 def gateway(stub: TEIStub, **rerank: Any) -> Generator[TestClient[Any], None, None]:
     """A gateway with three documents, a reranker at the stub's address and made-up vectors."""
-    section = {"urls": stub.url, "model": MODEL, "timeout_seconds": 1.0, **rerank}
+    section = {"urls": stub.url, "model": MODEL, "timeout_seconds": 20.0, **rerank}
     settings = load_settings({"store": "memory", "encoder": "fake", "rerank": section}, environ={})
     with TestClient(create_app(settings)) as client:
         documents = [{"id": id_, "text": text} for id_, text in TEXTS.items()]

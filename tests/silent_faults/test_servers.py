@@ -95,7 +95,7 @@ async def test_an_answer_that_is_wrong_later_is_refused(
     bench: Bench, server: Server, fault: str
 ) -> None:
     with server() as wrong:
-        settings = bench.configured(tei={"urls": [wrong.url], "timeout_seconds": 2})
+        settings = bench.configured(tei={"urls": [wrong.url], "timeout_seconds": 20})
         outcome = await bench.tried(
             settings, once_open=lambda: wrong.fail(KINDS[fault][0], times=None)
         )

@@ -68,6 +68,15 @@ def test_a_collection_is_shown_in_words(shell: Shell) -> None:
     assert shown["filter_fields"] == "year integer"
 
 
+def test_a_field_declared_as_filters_name_it_is_refused_before_anything_is_made(
+    shell: Shell,
+) -> None:
+    ran = shell.run("collections", "create", "d", "--field", "metadata.year:integer")
+    assert ran.code == 2
+    assert "declare the field as 'year'" in ran.err
+    assert shell.run("collections", "show", "d").code == 2
+
+
 MISTAKES = [
     (("c", "--mode", "semantic"), "'lexical'"),
     (("c", "--limit", "0"), "limit must be 1-1000"),

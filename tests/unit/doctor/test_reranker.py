@@ -41,7 +41,7 @@ def serving(scorer: WordScorer) -> TEIStub:
 
 @asynccontextmanager
 async def patient_at(stub: TEIStub, **rerank: Any) -> AsyncGenerator[Patient]:
-    section = {"urls": stub.url, "model": MODEL, "timeout_seconds": 1.0, **rerank}
+    section = {"urls": stub.url, "model": MODEL, "timeout_seconds": 20.0, **rerank}
     settings = load_settings({"store": "memory", "encoder": "fake", "rerank": section}, environ={})
     async with open_patient(settings) as patient:
         yield patient

@@ -45,7 +45,7 @@ EXPECT = Expectation(
 async def encoder_of(
     *stubs: TEIStub, expect: Expectation = EXPECT, **options: Any
 ) -> AsyncGenerator[TEIEncoder]:
-    limits: dict[str, Any] = {"timeout_seconds": 2.0, "connect_timeout_seconds": 1.0}
+    limits: dict[str, Any] = {"timeout_seconds": 60.0}
     tokenizer = options.pop("tokenizer", None)
     wiring = Wiring(Limits(**limits), **options)
     encoder = await TEIEncoder.connect(

@@ -83,7 +83,7 @@ def test_a_model_that_stays_broken_is_unhealthy() -> None:
 async def test_a_caller_that_hangs_up_gives_its_permits_back_and_costs_no_pass() -> None:
     with TEIStub(encoder=slow_rows, max_concurrent_requests=8) as stub:
         stub.fail("slow", seconds=20.0)
-        hurried = httpx.Timeout(30, read=0.3)
+        hurried = httpx.Timeout(30, read=1.0)
         async with httpx.AsyncClient(base_url=stub.url, timeout=30) as client:
             with pytest.raises(httpx.ReadTimeout):
                 await client.post("/embed", json={"inputs": ["a"] * 8}, timeout=hurried)

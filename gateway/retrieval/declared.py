@@ -35,7 +35,7 @@ def require_declared_fields(spec: CollectionSpec, where: Filter | None) -> None:
     """
     if where is None:
         return
-    kinds = dict(CHUNK_FIELDS) | {_METADATA + key: kind for key, kind in spec.filter_fields.items()}
+    kinds = _kinds(spec)
     for place, leaf in _leaves(where, "filter"):
         kind = kinds.get(leaf.field)
         if kind is not None:
@@ -48,6 +48,30 @@ def require_declared_fields(spec: CollectionSpec, where: Filter | None) -> None:
                 "ingest into it",
                 field=place,
             )
+
+
+def by_moment(spec: CollectionSpec, where: Filter | None) -> Filter | None:
+    """Compare times as moments: `eq` and `in` on a datetime field become ranges of a moment each.
+
+    A moment has many texts, with `Z` or an offset, with seconds or without; equality would know one.
+    """
+    return None if where is None else _by_moment(where, _kinds(spec))
+
+
+def _by_moment(where: Filter, kinds: Mapping[str, FieldType]) -> Filter:
+    if isinstance(where, And | Or):
+        return type(where)(tuple(_by_moment(part, kinds) for part in where.filters))
+    if isinstance(where, Not):
+        return Not(_by_moment(where.filter, kinds))
+    if not isinstance(where, Eq | In) or kinds.get(where.field) is not FieldType.DATETIME:
+        return where
+    times = [str(value) for _, value in _values(where)]
+    moments = tuple(Range(where.field, gte=time, lte=time) for time in times)
+    return moments[0] if len(moments) == 1 else Or(moments)
+
+
+def _kinds(spec: CollectionSpec) -> Mapping[str, FieldType]:
+    return dict(CHUNK_FIELDS) | {_METADATA + key: kind for key, kind in spec.filter_fields.items()}
 
 
 def _require_type(spec: CollectionSpec, kind: FieldType, leaf: _Leaf, place: str) -> None:

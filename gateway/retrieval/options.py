@@ -7,6 +7,7 @@ from gateway.domain.search import RANK_CONSTANT, Filter, Fusion, FusionMethod
 from gateway.embedding.profile import Task
 from gateway.errors import InvalidRequest
 from gateway.ports import Reranker
+from gateway.retrieval.declared import by_moment
 from gateway.retrieval.query import CANDIDATES, Ask, Group, GroupScore, Mode, Query, Rerank
 
 MOST_HITS = 1_000
@@ -119,7 +120,7 @@ def query_of(
         space=spec.space,
         limit=options.limit,
         offset=options.offset,
-        where=options.where,
+        where=by_moment(spec, options.where),
         score_threshold=options.score_threshold,
         exact=options.exact,
         mode=mode,

@@ -13,11 +13,21 @@ PLANETS = [
     ("mercury", "Mercury is the smallest planet, close to the sun.", {"moons": 0, "kind": "rock"}),
     ("mars", "Mars is the red planet.", {"moons": 2, "kind": "rock", "tags": ["red"]}),
     ("jupiter", "Jupiter is a giant with a great red spot.", {"moons": 95, "kind": "gas"}),
-    ("saturn", "Saturn has rings.", {"moons": 146, "kind": "gas", "rings": True}),
+    (
+        "saturn",
+        "Saturn has rings.",
+        {"moons": 146, "kind": "gas", "rings": True, "visited": "1980-11-12T23:46:00Z"},
+    ),
 ]
 
 
-FIELDS = {"moons": "integer", "kind": "keyword", "tags": "keyword", "rings": "bool"}
+FIELDS = {
+    "moons": "integer",
+    "kind": "keyword",
+    "tags": "keyword",
+    "rings": "bool",
+    "visited": "datetime",
+}
 
 
 @pytest.fixture
@@ -250,6 +260,8 @@ CHOICES: list[tuple[dict[str, Any], set[str]]] = [
     ),
     ({"range": {"ingested_at": {"gt": "2020-01-01T00:00:00Z"}}}, {p[0] for p in PLANETS}),
     ({"eq": {"metadata.moons": 2.0}}, {"mars"}),
+    ({"eq": {"metadata.visited": "1980-11-13T00:46:00+01:00"}}, {"saturn"}),
+    ({"in": {"metadata.visited": ["1980-11-12", "1980-11-12T23:46:00.000Z"]}}, {"saturn"}),
 ]
 
 

@@ -9,7 +9,7 @@ import pytest
 from gateway.domain.collections import CHUNK_FIELDS, CollectionSpec, FieldType
 from gateway.domain.search import And, Eq, Exists, Filter, In, Not, Or, Range
 from gateway.errors import InvalidFilter
-from gateway.retrieval.declared import require_declared_fields
+from gateway.retrieval.declared import by_moment, require_declared_fields
 from gateway.vectorstores.filters import matches, require_filter
 from gateway.vectorstores.payload import to_payload
 from gateway.vectorstores.schema import require_declared
@@ -79,6 +79,41 @@ def test_a_long_value_is_not_quoted_whole() -> None:
 )
 def test_values_of_the_type_pass(where: Filter | None) -> None:
     require_declared_fields(SPEC, where)
+
+
+SAME = ["2024-01-01", "2024-01-01T00:00:00Z", "2024-01-01 00:00", "2024-01-01T03:00:00+03:00"]
+
+
+@pytest.mark.parametrize("stored", SAME)
+@pytest.mark.parametrize("asked", SAME)
+def test_a_moment_is_found_whatever_its_text(stored: str, asked: str) -> None:
+    other = "2024-01-01T00:00:01Z"
+    for where, found in (
+        (Eq("metadata.at", asked), True),
+        (Eq("metadata.at", other), False),
+        (In("metadata.at", (other, asked)), True),
+        (In("metadata.at", (other,)), False),
+        (In("metadata.at", ()), False),
+        (Not(Eq("metadata.at", asked)), False),
+        (And((Eq("metadata.at", asked), Or((Eq("metadata.at", other),)))), False),
+    ):
+        resolved = by_moment(SPEC, where)
+        assert resolved is not None
+        assert matches(resolved, {"metadata": {"at": stored}}) is found, where
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        None,
+        Eq("metadata.tag", "2024-01-01"),
+        Range("metadata.at", gt="2024-01-01"),
+        Exists("title"),
+    ],
+    ids=str,
+)
+def test_other_conditions_stay_as_they_are(where: Filter | None) -> None:
+    assert by_moment(SPEC, where) == where
 
 
 def test_the_fields_of_a_chunk_are_those_of_the_stores() -> None:

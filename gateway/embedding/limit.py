@@ -4,7 +4,6 @@ Cutting has one owner, here: the text loses its end, the prompt and the title ne
 the same whatever the encoder.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -14,6 +13,7 @@ from gateway.embedding.results import Truncation
 from gateway.embedding.texts import Input
 from gateway.errors import InputTooLong
 from gateway.ports import Encoder
+from gateway.together import together
 
 _CUT_AT_ONCE: Final = 16
 """Texts being cut at the same time: an encoder may ask a server for each."""
@@ -72,7 +72,7 @@ class TokenLimit:
         for start in range(0, len(indexes), _CUT_AT_ONCE):
             group = indexes[start : start + _CUT_AT_ONCE]
             cutting = [self._encoder.cut(texts[index], self.tokens) for index in group]
-            for index, text in zip(group, await asyncio.gather(*cutting), strict=True):
+            for index, text in zip(group, await together(cutting), strict=True):
                 head = len(texts[index]) - len(inputs[index].text)
                 if text[head:].strip():
                     kept[index] = text

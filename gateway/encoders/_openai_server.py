@@ -34,7 +34,7 @@ from gateway.tei.identity import Expectation
 from gateway.tei.line import Line
 from gateway.tei.refusals import BackendFailed, InputRejected
 from gateway.tei.retry import Clock, Patience, patiently
-from gateway.tei.together import Shared
+from gateway.tei.shared import Shared
 from gateway.tei.wire import text_json
 
 T = TypeVar("T")

@@ -30,8 +30,8 @@ from gateway.ports import EncoderInfo, Encoding, Health, Lane
 from gateway.tei.call import BLAMES_AN_INPUT
 from gateway.tei.identity import Expectation
 from gateway.tei.line import Limits
-from gateway.tei.together import together
 from gateway.tei.wire import text_json
+from gateway.together import together
 
 __all__ = ["Expectation", "OpenAIEncoder"]
 

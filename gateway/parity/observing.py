@@ -25,7 +25,7 @@ from gateway.parity.layers.rows import joined
 from gateway.parity.progress import Progress
 from gateway.parity.truth import CUT_TEXTS
 from gateway.tei.refusals import BrokenAnswer
-from gateway.tei.together import together
+from gateway.together import together
 
 MIXED_BATCH: Final = 16
 STRIDE: Final = 7

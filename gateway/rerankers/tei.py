@@ -22,8 +22,8 @@ from gateway.tei.refusals import TooMuchAtOnce, refusal, timed_out
 from gateway.tei.replica import Replica
 from gateway.tei.reranking import OneModel, RerankExaminer
 from gateway.tei.retry import Clock
-from gateway.tei.together import together
 from gateway.tei.wire import text_json
+from gateway.together import together
 
 SERVICE: Final = "rerank"
 SPEAKS: Final = Speaks(SERVICE, "the reranker", refusal)

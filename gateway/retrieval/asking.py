@@ -1,6 +1,5 @@
 """What searches ask: their texts checked, and embedded by as few calls as their tasks allow."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from gateway.embedding.texts import Input
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.retrieval.options import MOST_QUERIES, SearchOptions, mode_of
 from gateway.retrieval.query import Ask, Mode
+from gateway.together import together
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Asking:
                 call = _Call(how.task, how.allow_prompted, how.truncate)
                 calls.setdefault(call, {})[place] = search
         embedding = [self._embedded(spec, *each) for each in calls.items()]
-        for found in await asyncio.gather(*embedding):
+        for found in await together(embedding):
             answers |= found
         return [answers[place] for place in range(len(searches))]
 

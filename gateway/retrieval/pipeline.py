@@ -22,6 +22,7 @@ from gateway.retrieval.query import RERANK, USUAL_RERANK, Ask, Mode, Query, Rera
 from gateway.retrieval.retrieve import given_of, retrieve
 from gateway.retrieval.stages import diversify, group, page, rerank, surround
 from gateway.retrieval.wordless import wordless_warnings
+from gateway.together import together
 
 _AT_ONCE: Final = 8
 """Searches of one batch that run side by side."""
@@ -102,7 +103,7 @@ class Retriever:
                 except GatewayError as exc:
                     return exc
 
-        return list(await asyncio.gather(*map(one, servable, asked)))
+        return await together([*map(one, servable, asked)])
 
     def _servable(
         self, spec: CollectionSpec, search: Search | GatewayError

@@ -1,6 +1,5 @@
 """The first stage: what the store finds, by meaning, by words or by both."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +20,7 @@ from gateway.domain.search import (
 from gateway.errors import InvalidRequest
 from gateway.ports import VectorStore
 from gateway.retrieval.query import Ask, Mode, Query, Stage, noted
+from gateway.together import together
 
 MOST_CANDIDATES: Final = 10_000
 """How deep a search looks for further documents before it answers with what it has."""
@@ -79,7 +79,7 @@ async def _ranking(store: VectorStore, query: Query, limit: int, width: int) -> 
         query.passes.extend(_passes(asked))
         return hits
     asked = [store_query(query, ask, width, width) for ask in query.asks]
-    answers = await asyncio.gather(*(_timed(store, query.collection, each) for each in asked))
+    answers = await together([_timed(store, query.collection, each) for each in asked])
     lists = [hits for hits, _ in answers]
     if query.explain:
         _tell_texts(query, asked, answers)

@@ -14,6 +14,7 @@ from gateway.domain.search import Hit
 from gateway.errors import GatewayError
 from gateway.ports import Reranker, VectorStore
 from gateway.retrieval.query import RERANK, GroupScore, Mode, OnFailure, Query, Stage, noted
+from gateway.together import together
 
 _AT_ONCE: Final = 100 * 100
 """Comparisons of candidates that take about a millisecond; more of them leave the event loop."""
@@ -32,9 +33,7 @@ def rerank(reranker: Reranker) -> Stage:
         text = query.asks[0].text
         try:
             # each part by itself: what else is in a batch changes the last digits of a score
-            ordered = await asyncio.gather(
-                *(_reranked(reranker, text, part) for part in parts if part)
-            )
+            ordered = await together([_reranked(reranker, text, part) for part in parts if part])
         except GatewayError as exc:
             if query.rerank.on_failure is OnFailure.ERROR:
                 raise

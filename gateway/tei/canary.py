@@ -15,7 +15,7 @@ from gateway.events import CanaryFinished, Sink
 from gateway.tei.examiner import LONG_TURNS, Look
 from gateway.tei.refusals import SERVICE
 from gateway.tei.replica import Replica
-from gateway.tei.together import together
+from gateway.together import together
 
 Pause: TypeAlias = Callable[[float], Awaitable[object]]
 RECONNECT_SECONDS: Final = 15.0

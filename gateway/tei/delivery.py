@@ -17,7 +17,7 @@ from gateway.tei.pool import Pool
 from gateway.tei.refusals import BackendFailed, InputRejected
 from gateway.tei.replica import Replica
 from gateway.tei.retry import Clock
-from gateway.tei.together import together
+from gateway.together import together
 
 BYTES_PER_TOKEN: Final = 4.0
 """A first guess; answers tell the real figure."""

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from gateway.tei.line import require_url
 from gateway.tei.replica import Replica
-from gateway.tei.together import together
+from gateway.together import together
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port to the IP addresses of the host; OSError when there are none."""

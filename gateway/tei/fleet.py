@@ -19,7 +19,7 @@ from gateway.tei.line import Limits, require_url
 from gateway.tei.pool import Pool
 from gateway.tei.refusals import SERVICE
 from gateway.tei.replica import Replica
-from gateway.tei.together import together
+from gateway.together import together
 
 HEALTH_SECONDS: Final = 6.0
 

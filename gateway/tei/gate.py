@@ -10,7 +10,7 @@ from gateway.tei.examiner import Examiner, Look
 from gateway.tei.line import Answer, Line
 from gateway.tei.refusals import BackendFailed, timed_out, unavailable
 from gateway.tei.retry import Clock, Patience, patiently
-from gateway.tei.together import Shared
+from gateway.tei.shared import Shared
 from gateway.tei.wire import Info, decode_info
 
 CHECK_SECONDS: Final = 5.0

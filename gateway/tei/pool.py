@@ -23,8 +23,8 @@ from gateway.tei.line import Limits
 from gateway.tei.refusals import SERVICE, BackendFailed, BrokenAnswer, unavailable
 from gateway.tei.replica import Replica
 from gateway.tei.retry import Clock, Patience, patiently
-from gateway.tei.together import together
 from gateway.tei.wire import Token
+from gateway.together import together
 
 T = TypeVar("T")
 

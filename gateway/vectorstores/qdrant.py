@@ -26,6 +26,7 @@ from gateway.errors import (
 )
 from gateway.events import Sink, discard
 from gateway.ports import Health
+from gateway.together import together
 from gateway.vectorstores import qdrant_schema as schema
 from gateway.vectorstores.bm25 import query_vector
 from gateway.vectorstores.conditions import compile_filter, optional_filter
@@ -123,7 +124,7 @@ class QdrantStore:
                 except (CollectionNotFound, CollectionMismatch):
                     return None  # dropped in the meantime, or not a gateway's
 
-        found = await asyncio.gather(*map(look, await self._collections.names()))
+        found = await together([*map(look, await self._collections.names())])
         return [info for info in found if info is not None]
 
     async def inspect(self, name: str) -> StoredForm:

@@ -1,6 +1,5 @@
 """Searches of a Qdrant server: in one request where nothing is to be explained."""
 
-import asyncio
 import time
 from dataclasses import replace
 from functools import partial
@@ -10,6 +9,7 @@ from qdrant_client import AsyncQdrantClient
 
 from gateway.domain.collections import CollectionSpec
 from gateway.domain.search import DenseQuery, Hit, HybridQuery, LexicalQuery, Pass, StoreQuery
+from gateway.together import together
 from gateway.vectorstores import qdrant_queries as queries
 from gateway.vectorstores import qdrant_schema as schema
 from gateway.vectorstores.qdrant_calls import Caller
@@ -71,8 +71,8 @@ class QdrantSearcher:
         if request is not None and not query.explain and len(set(fusion.weights)) == 1:
             return await page(query, partial(self._fetch, spec.name, request))
         by_meaning = query.nearest
-        (nearest, dense), (sharing, lexical) = await asyncio.gather(
-            self._timed(spec, by_meaning), self._timed(spec, query.lexical)
+        (nearest, dense), (sharing, lexical) = await together(
+            [self._timed(spec, by_meaning), self._timed(spec, query.lexical)]
         )
         if query.explain:
             sizes = len(nearest), len(sharing)

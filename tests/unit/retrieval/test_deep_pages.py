@@ -1,5 +1,6 @@
 """What deep pages cost the store and the reranker, on vectors laid out so that it shows."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from gateway.domain.collections import CollectionSpec
 from gateway.domain.documents import Chunk, EmbeddedChunk
 from gateway.domain.search import DenseQuery, Hit, StoreQuery
 from gateway.domain.vectors import Vector, shorten
+from gateway.errors import UpstreamUnavailable
 from gateway.rerankers.fake import FakeReranker
 from gateway.retrieval.query import Ask, Group, Query, Rerank
 from gateway.retrieval.retrieve import retrieve
@@ -47,6 +49,25 @@ class Reading(FakeReranker):
     async def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
         self.read.append(len(texts))
         return await super().rerank(query, texts)
+
+
+class Failing(FakeReranker):
+    """Reads its first part for ever and fails at the second; `ended` are those it was told to stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+        self.ended: list[int] = []
+
+    async def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        self.asked += 1
+        if self.asked > 1:
+            raise UpstreamUnavailable("nobody answers", service="reranker")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended.append(1)
+        return []
 
 
 def first() -> Vector:
@@ -106,6 +127,17 @@ async def test_hits_of_earlier_pages_are_not_read_again() -> None:
         hits = await retrieve(store)(replace(asked, offset=offset), [])
         await rerank(reranker)(replace(asked, offset=offset), hits)
         assert sum(reranker.read) == read, offset
+
+
+async def test_where_one_part_fails_the_others_are_read_no_further() -> None:
+    store, reranker = MemoryStore(), Failing()
+    await laid_out(store, [60], ["far"])
+    asked = Query("c", (Ask(TEXT, first()),), "s", 5, offset=8, rerank=Rerank(10))
+    hits = await retrieve(store)(asked, [])
+    async with asyncio.timeout(30):
+        with pytest.raises(UpstreamUnavailable):
+            await rerank(reranker)(asked, hits)
+    assert (reranker.asked, reranker.ended) == (2, [1])
 
 
 @pytest.mark.parametrize(

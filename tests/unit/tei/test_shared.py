@@ -1,11 +1,11 @@
-"""Coroutines side by side, and one run that many wait for."""
+"""One run that many wait for."""
 
 import asyncio
 
 import pytest
 
 from gateway.errors import UpstreamUnavailable
-from gateway.tei.together import Shared, together
+from gateway.tei.shared import Shared
 
 pytestmark = pytest.mark.anyio
 
@@ -25,24 +25,6 @@ class Work:
         if self._error is not None:
             raise self._error
         return run
-
-
-async def test_results_come_in_order_and_no_job_is_no_result() -> None:
-    async def after(seconds: float) -> float:
-        await asyncio.sleep(seconds)
-        return seconds
-
-    assert await together([after(0.01), after(0.0)]) == [0.01, 0.0]
-    assert await together([after(0.0)]) == [0.0]
-    assert await together([]) == []
-
-
-async def test_the_first_error_is_the_callers_own_and_ends_the_others() -> None:
-    waiting, failing = Work(), Work(UpstreamUnavailable("away"))
-    failing.release.set()
-    with pytest.raises(UpstreamUnavailable, match="away"):
-        await together([waiting.run(), failing.run()])
-    assert waiting.runs == 1
 
 
 async def test_one_run_serves_all_who_ask_meanwhile_and_the_next_is_a_new_one() -> None:

@@ -10,7 +10,7 @@ INPUTS := pyproject.toml constraints.txt
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help demo install test fuzz silent-faults test-slow test-docker check format lint types imports cover \
+.PHONY: help demo install test fuzz test-draws silent-faults test-slow test-docker check format lint types imports cover \
 	openapi reference generated bench bench-tei bench-search constraints up down doctor clean
 
 help: ## List the targets
@@ -29,6 +29,10 @@ test-slow: $(VENV)/.dev-installed ## Run the tests that take minutes
 
 fuzz: $(VENV)/.dev-installed ## Run the property tests on examples that are drawn anew
 	$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=fresh $(PYTEST_ARGS)
+
+test-draws: $(VENV)/.dev-installed ## Run the tests with every random pause at its shortest, then at its longest
+	$(BIN)/python -m pytest -q --draws=low $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q --draws=high $(PYTEST_ARGS)
 
 silent-faults: $(VENV)/.dev-installed ## Inject every known silent fault: caught / tried, and docs/silent-faults.md
 	$(BIN)/python -m tests.silent_faults.page

@@ -210,7 +210,7 @@ async def test_a_passing_failure_is_retried_and_the_vectors_are_right(
 async def test_a_server_that_stays_full_is_reported_after_the_deadline(tokenizer: Path) -> None:
     with OpenAIStub() as stub:
         async with encoder_of(stub, tokenizer, timeout_seconds=1.5) as encoder:
-            stub.fail(429, times=1000)
+            stub.fail(429, times=100_000)
             with pytest.raises(UpstreamOverloaded, match="embedding server at") as caught:
                 await encoder.encode(["a"])
     assert caught.value.service == "openai"
@@ -225,7 +225,7 @@ async def test_a_spent_quota_is_told_at_once_and_passes_when_it_is_raised(tokeni
         async with encoder_of(stub, tokenizer, sink=events.append) as encoder:
             assert dict(encoder.info.details)["verified"] == "no"
             assert (await encoder.encode(["a"])).vectors.shape == (1, SIZE)
-            stub.fail(Refusal(429, {"error": spent}), times=1000)
+            stub.fail(Refusal(429, {"error": spent}), times=100_000)
             before = attempts(events)
             with pytest.raises(UpstreamQuota, match="exceeded your current quota") as caught:
                 await encoder.encode(["a"])
@@ -239,7 +239,7 @@ async def test_a_pause_that_is_asked_for_is_kept(status: int, tokenizer: Path) -
     events: list[Event] = []
     with OpenAIStub() as stub:
         async with encoder_of(stub, tokenizer, sink=events.append) as encoder:
-            stub.fail(Refusal(status, headers={"retry-after": "600"}), times=1000)
+            stub.fail(Refusal(status, headers={"retry-after": "600"}), times=100_000)
             with pytest.raises(UpstreamError) as caught:
                 await encoder.encode(["a"])
     assert attempts(events) == 1, "the pause is longer than the deadline"
@@ -279,7 +279,7 @@ async def test_guilty_texts_are_found_and_named_and_the_rest_is_encoded(
 async def test_a_server_that_breaks_down_is_blamed_itself_and_no_text(tokenizer: Path) -> None:
     with OpenAIStub() as stub:
         async with encoder_of(stub, tokenizer, max_batch=16) as encoder:
-            stub.fail(500, times=1000)
+            stub.fail(500, times=100_000)
             with pytest.raises(UpstreamUnavailable, match="500"):
                 await encoder.encode(TEXTS)
     assert len(stub.asked) == 1, "only the probes were ever answered"

@@ -33,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
 pytest_plugins = ["tests.support.fixtures"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
+    """Asynchronous fixtures may have any scope: an event loop lives as long as one of them is open."""
     return "asyncio"

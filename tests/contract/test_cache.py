@@ -12,12 +12,6 @@ from tests.support.caches import KINDS, open_cache
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    """One event loop for the module: its caches are opened once."""
-    return "asyncio"
-
-
 @pytest.fixture(scope="module", params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     return request.param

@@ -39,12 +39,6 @@ LONG = {
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    """One event loop for the module: its encoders are opened once."""
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 def folder_of(request: pytest.FixtureRequest) -> FolderOf:
     def folder(fixture: str) -> Path:
         return request.getfixturevalue(fixture)

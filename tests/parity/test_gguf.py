@@ -63,11 +63,6 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 def reference(square_gemma: Path) -> Any:
     return SentenceTransformer(str(square_gemma), device="cpu")
 

@@ -47,11 +47,6 @@ SHORT_TOKENS = 40
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 async def reference(tiny_gemma: Path, anyio_backend: str) -> AsyncGenerator[LocalEncoder, None]:
     async with aclosing(await LocalEncoder.load(str(tiny_gemma), device="cpu")) as opened:
         yield opened

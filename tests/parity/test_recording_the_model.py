@@ -23,11 +23,6 @@ pytestmark = pytest.mark.anyio
 OFFLINE = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def settings_of(folder: Path, profile: ModelProfile) -> dict[str, str]:
     write_profile(profile, folder / "profiles.toml")
     named = {"GATEWAY_PROFILES_FILE": str(folder / "profiles.toml")}

@@ -36,11 +36,6 @@ SIZES = (768, 512, 256, 128)
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 def reference(tiny_gemma: Path) -> Any:
     return SentenceTransformer(str(tiny_gemma), device="cpu")
 

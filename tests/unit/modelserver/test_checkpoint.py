@@ -26,11 +26,6 @@ TEXTS = [*ENGLISH[:4], *RUSSIAN[:3], "  kept blanks \n", "🚀 emoji", LONG]
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 def reference(tiny_gemma: Path) -> Any:
     return SentenceTransformer(str(tiny_gemma), device="cpu")
 

@@ -24,11 +24,6 @@ TEXTS = ["Mars is the red planet.", "The stock market fell.", "Venus is Earth's 
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_cross_encoder(tmp_path_factory.mktemp("cross") / "tiny-cross-encoder")
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -36,6 +37,12 @@ from tests.unit.vectorstores.qdrant_stub import Answer, grpc_stub, http_stub
 pytestmark = pytest.mark.anyio
 
 NONE = Answer(result={"collections": []})
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def one_loop(anyio_backend: str) -> AsyncGenerator[None, None]:
+    """Keep one event loop: gRPC may tell late of a channel, to the loop that it was opened in."""
+    yield  # noqa: PT022  the loop ends when this does
 
 
 async def info_of_docs(**changes: Any) -> dict[str, Any]:

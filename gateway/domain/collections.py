@@ -13,6 +13,9 @@ from gateway.errors import CollectionMismatch, InvalidName, InvalidRequest, Spac
 SCHEMA_VERSION = 1
 """Version of the stored layout (payload keys, vector names)."""
 
+METADATA = "metadata."
+"""What filters put before the name of a metadata field."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _FIELD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(\.[A-Za-z0-9_][A-Za-z0-9_-]*)*")
 
@@ -101,6 +104,11 @@ class CollectionSpec:
                 field="coarse",
             )
 
+    @property
+    def metadata_fields(self) -> Mapping[str, FieldType]:
+        """The declared metadata fields, as filters name them."""
+        return {METADATA + key: kind for key, kind in self.filter_fields.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class CollectionInfo:
@@ -162,7 +170,7 @@ def require_unprefixed(names: Iterable[str]) -> None:
         InvalidName: says which name to declare.
     """
     for name in names:
-        bare = name.removeprefix("metadata.")
+        bare = name.removeprefix(METADATA)
         if bare != name:
             raise InvalidName(
                 f"declare the field as {bare!r}, without the prefix; filters then name it {name!r}",

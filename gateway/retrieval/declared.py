@@ -8,12 +8,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from gateway.domain.collections import CHUNK_FIELDS, CollectionSpec, FieldType
+from gateway.domain.collections import CHUNK_FIELDS, METADATA, CollectionSpec, FieldType
 from gateway.domain.search import And, Eq, Exists, Filter, FilterValue, In, Not, Or, Range
 from gateway.domain.times import parse_time
 from gateway.errors import InvalidFilter
 
-_METADATA: Final = "metadata."
 _SHOWN: Final = 60
 _GIVE: Final[Mapping[FieldType, str]] = {
     FieldType.KEYWORD: "give a string",
@@ -40,8 +39,8 @@ def require_declared_fields(spec: CollectionSpec, where: Filter | None) -> None:
         kind = kinds.get(leaf.field)
         if kind is not None:
             _require_type(spec, kind, leaf, f"{place}.{leaf.field}")
-        elif leaf.field.startswith(_METADATA):
-            known = ", ".join(_METADATA + key for key in spec.filter_fields) or "none"
+        elif leaf.field.startswith(METADATA):
+            known = ", ".join(spec.metadata_fields) or "none"
             raise InvalidFilter(
                 f"collection {spec.name!r} does not index {leaf.field!r} (declared: {known}); declare "
                 "the field when the collection is made (filter_fields, or --field NAME:TYPE) and "
@@ -71,7 +70,7 @@ def _by_moment(where: Filter, kinds: Mapping[str, FieldType]) -> Filter:
 
 
 def _kinds(spec: CollectionSpec) -> Mapping[str, FieldType]:
-    return dict(CHUNK_FIELDS) | {_METADATA + key: kind for key, kind in spec.filter_fields.items()}
+    return {**CHUNK_FIELDS, **spec.metadata_fields}
 
 
 def _require_type(spec: CollectionSpec, kind: FieldType, leaf: _Leaf, place: str) -> None:

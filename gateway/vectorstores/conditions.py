@@ -33,8 +33,7 @@ def compile_filter(where: Filter, spec: CollectionSpec) -> Condition:
     Raises:
         InvalidFilter: see `filters.require_filter`.
     """
-    kinds = {f"metadata.{key}": kind for key, kind in spec.filter_fields.items()}
-    kinds["chunk_index"] = FieldType.INTEGER
+    kinds = {**spec.metadata_fields, "chunk_index": FieldType.INTEGER}
     return _clause(_compile(require_filter(where), kinds))
 
 

@@ -114,10 +114,9 @@ def optimizers_config(spec: CollectionSpec) -> models.OptimizersConfigDiff:
 
 def payload_indexes(spec: CollectionSpec) -> dict[str, models.PayloadSchemaType]:
     """Return the indexes of a collection by payload path."""
-    declared = {f"metadata.{key}": kind.value for key, kind in spec.filter_fields.items()}
     return {
         json_path(field): models.PayloadSchemaType(kind)
-        for field, kind in {**INDEXED, **declared}.items()
+        for field, kind in {**INDEXED, **spec.metadata_fields}.items()
     }
 
 

@@ -8,14 +8,13 @@ import re
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import httpx
 import numpy as np
 import pytest
 
 from gateway.encoders.fake import FakeEncoder
-from gateway.encoders.tei import Expectation, Limits, TEIEncoder, Wiring
+from gateway.encoders.tei import DEFAULT_WIRING, Expectation, Limits, TEIEncoder, Wiring
 from gateway.events import Event, ReplicaChanged, UpstreamCalled, UpstreamRetried, discard
 from gateway.modelserver.faults import FaultKind
 from gateway.ports import Lane
@@ -26,7 +25,6 @@ from tests.support.tei_stub import TEIStub
 pytestmark = pytest.mark.anyio
 
 EXPECT = Expectation(("fake",), 768, 2048, ("float32",))
-LIMITS = Limits(timeout_seconds=60.0, read_timeout_seconds=60.0)
 PASSING: list[FaultKind] = [
     "overloaded",
     "unhealthy",
@@ -66,10 +64,10 @@ async def expected_of(texts: Sequence[str]) -> np.ndarray[tuple[int, int], np.dt
 
 @asynccontextmanager
 async def encoder_over(
-    *urls: str, limits: Limits = LIMITS, events: list[Event] | None = None
+    *urls: str, wiring: Wiring = DEFAULT_WIRING, events: list[Event] | None = None
 ) -> AsyncGenerator[TEIEncoder]:
     sink = discard if events is None else events.append
-    encoder = await TEIEncoder.connect(urls, expect=EXPECT, wiring=Wiring(limits), sink=sink)
+    encoder = await TEIEncoder.connect(urls, expect=EXPECT, wiring=wiring, sink=sink)
     try:
         yield encoder
     finally:
@@ -80,12 +78,12 @@ async def encoder_over(
 async def test_no_fault_of_one_replica_costs_a_text_or_computes_one_twice(kind: FaultKind) -> None:
     texts = texts_of(1500)
     seconds = {"stall": 3600.0, "retry-after": 1.0}.get(kind, 0.05)
-    limits = replace(LIMITS, read_timeout_seconds=1.0) if kind == "stall" else LIMITS
+    wiring = Wiring(Limits(read_timeout_seconds=1.0)) if kind == "stall" else DEFAULT_WIRING
     with (
         TEIStub(encoder=FakeEncoder(), model_id="fake") as ill,
         TEIStub(encoder=FakeEncoder(), model_id="fake") as well,
     ):
-        async with encoder_over(ill.url, well.url, limits=limits) as encoder:
+        async with encoder_over(ill.url, well.url, wiring=wiring) as encoder:
             for _ in range(3):
                 ill.fail(kind, times=1, seconds=seconds)
             encoding = await encoder.encode(texts, lane=Lane.INGEST)

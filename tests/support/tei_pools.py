@@ -10,7 +10,7 @@ import numpy as np
 from gateway.domain.vectors import Matrix
 from gateway.events import Event, discard
 from gateway.ports import Encoding, Lane
-from gateway.tei.client import TEIClient
+from gateway.tei.client import LIMITS, TEIClient
 from gateway.tei.delivery import Delivery
 from gateway.tei.goldens import Agreement
 from gateway.tei.hedge import Hedge
@@ -21,7 +21,6 @@ from gateway.tei.replica import Replica
 from tests.support.tei_stub import TEIStub, hashed_rows
 
 EXPECT = Expectation(("google/embeddinggemma-300m",), 768, 2048, ("float32",))
-LIMITS = Limits(timeout_seconds=60.0, read_timeout_seconds=60.0)
 
 
 @dataclass(frozen=True, slots=True)

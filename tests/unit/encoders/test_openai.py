@@ -53,9 +53,8 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def encoder_of(
     stub: OpenAIStub, tokenizer: Path, **options: Any
 ) -> AsyncGenerator[OpenAIEncoder]:
-    given: dict[str, Any] = {"timeout_seconds": 60.0} | options
-    url = given.pop("url", stub.url)
-    opened = await OpenAIEncoder.connect(url, expect=EXPECT, tokenizer=tokenizer, **given)
+    url = options.pop("url", stub.url)
+    opened = await OpenAIEncoder.connect(url, expect=EXPECT, tokenizer=tokenizer, **options)
     async with aclosing(opened):
         yield opened
 

@@ -17,7 +17,7 @@ from gateway.embedding.embedder import Embedder
 from gateway.embedding.profile import Task
 from gateway.embedding.texts import Input
 from gateway.encoders.fake import FakeEncoder
-from gateway.encoders.tei import Expectation, Limits, TEIEncoder, Wiring
+from gateway.encoders.tei import Expectation, TEIEncoder, Wiring
 from gateway.errors import (
     ConfigurationError,
     DegenerateVector,
@@ -45,9 +45,8 @@ EXPECT = Expectation(
 async def encoder_of(
     *stubs: TEIStub, expect: Expectation = EXPECT, **options: Any
 ) -> AsyncGenerator[TEIEncoder]:
-    limits: dict[str, Any] = {"timeout_seconds": 60.0}
     tokenizer = options.pop("tokenizer", None)
-    wiring = Wiring(Limits(**limits), **options)
+    wiring = Wiring(**options)
     encoder = await TEIEncoder.connect(
         [stub.url for stub in stubs], expect=expect, tokenizer=tokenizer, wiring=wiring
     )

@@ -19,7 +19,6 @@ pytestmark = pytest.mark.anyio
 NAME = "tei.invalid"
 """A name that no resolver knows (RFC 6761): whoever connects by it has not asked ours."""
 TEXTS = [f"text number {number}" for number in range(300)]
-LIMITS = Limits(timeout_seconds=60.0)
 
 
 class Names:
@@ -47,7 +46,7 @@ def servers(count: int) -> list[TEIStub]:
 
 
 async def connected(names: Names, port: int, expect: Expectation = EXPECT) -> TEIEncoder:
-    wiring = Wiring(LIMITS, discovery_seconds=0.05, resolve=names)
+    wiring = Wiring(discovery_seconds=0.05, resolve=names)
     return await TEIEncoder.connect([f"http://{NAME}:{port}"], expect=expect, wiring=wiring)
 
 
@@ -115,7 +114,7 @@ async def test_an_address_that_does_not_answer_is_left_out_with_the_reason() -> 
 async def test_a_pinned_line_says_the_name_to_the_server_and_connects_to_the_address() -> None:
     [stub] = servers(1)
     with stub:
-        line = Line(f"http://{NAME}:{stub.port}", None, LIMITS, discard, address="127.0.0.1")
+        line = Line(f"http://{NAME}:{stub.port}", None, Limits(), discard, address="127.0.0.1")
         assert (await line.call("health", "/health")).body == b""
         assert line.where == f"http://{NAME}:{stub.port} (127.0.0.1)"
         await line.aclose()
